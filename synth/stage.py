@@ -1,0 +1,180 @@
+"""The one interface: a stage takes rows and gives rows, each kept or dropped for a reason.
+
+Sources, makers and filters share it. A whole filter:
+
+    class Leakage(Stage):
+        most: float = Field(default=0.8, ge=0, le=1, description="largest share of the query copied out of its positive")
+
+        def run(self, rows, ctx):
+            for row in rows:
+                share = copied_share(row.query, row.positive.text)
+                yield row if share <= self.most else Dropped(row, "leakage", f"{share:.0%} of the query is copied")
+"""
+
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from synth.backend import Backend
+from synth.errors import RecipeError, did_you_mean
+from synth.types import Dropped, Example
+
+if TYPE_CHECKING:
+    from synth.embedder import Embedder
+    from synth.retrieval import Corpus
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Rows that can be read again and again, as a step of scope "set" gets them; never all in memory."""
+
+    def __iter__(self) -> Iterator[Example]: ...
+
+    def __len__(self) -> int: ...
+
+    def column(self, name: str) -> list[str]:
+        """One value a row, in the order of iteration.
+
+        `name` is id, task, query, language or instruction; or `positive`: the first positive's text, "" if there is none.
+        """
+        ...
+
+
+class RowList:
+    """Rows held in memory, for tests and small sets."""
+
+    def __init__(self, rows: Iterable[Example]) -> None:
+        self._rows = list(rows)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def column(self, name: str) -> list[str]:
+        """One value a row; see `Rows.column`."""
+        return [column_value(row, name) for row in self._rows]
+
+
+def column_value(row: Example, name: str) -> str:
+    """What `Rows.column` gives for one row."""
+    if name == "positive":
+        return row.positives[0].text if row.positives else ""
+    return str(getattr(row, name))
+
+
+def replayable(rows: Iterable[Example]) -> Rows:
+    """The rows themselves where they can be read again, else a copy of them in memory."""
+    return rows if isinstance(rows, Rows) else RowList(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the top of a recipe says of its documents, for the sources to read."""
+
+    corpus: str = ""
+    folder: Path = Path()
+    exclude: tuple[str, ...] = ()
+    limit: int | None = None
+    strict: bool = False
+
+    def path_of(self, name: str) -> Path:
+        """A path of a recipe, which is relative to the recipe's own folder."""
+        return self.folder / Path(name).expanduser()
+
+
+def _no_corpus() -> "Corpus":
+    from synth.retrieval import Corpus
+
+    return Corpus([])
+
+
+def _no_warning(text: str) -> None:
+    del text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the recipe and the steps before have named, handed to a step. Nothing is global.
+
+    `warn` takes one line that the run repeats at its end.
+    """
+
+    step: str = ""
+    seed: int = 0
+    source: Source = Source()
+    backends: Mapping[str, Backend] = field(default_factory=dict)
+    embedders: Mapping[str, "Embedder"] = field(default_factory=dict)
+    corpus_of: Callable[[], "Corpus"] = _no_corpus
+    warn: Callable[[str], None] = _no_warning
+
+    @property
+    def corpus(self) -> "Corpus":
+        """The documents that the sources kept."""
+        return self.corpus_of()
+
+    def backend(self, role: str) -> Backend:
+        """The backend that the recipe names so; a RecipeError that says how to get one where it names none."""
+        if role not in self.backends:
+            raise RecipeError(
+                f"step {self.step}: no backend is called {role!r}{did_you_mean(role, self.backends)}: add "
+                f"`backends: {{{role}: {{use: openai, model: …, base_url: …}}}}` to the recipe (any OpenAI-compatible "
+                "server: vLLM, llama.cpp, Ollama, a hosted API with its key in OPENAI_API_KEY), or use `extract`, "
+                "which needs no model"
+            )
+        return self.backends[role]
+
+    def embedder(self, name: str) -> "Embedder":
+        """The embedder that the recipe names so; a name that is none of these is a model's path or id."""
+        if name not in self.embedders:
+            raise RecipeError(f"step {self.step}: no embedder is called {name!r}{did_you_mean(name, self.embedders)}")
+        return self.embedders[name]
+
+    def rng(self, row: Example | str, field: str = "") -> random.Random:
+        """Random numbers for one draw, from the hash of seed, step, row and field: order, shards and resume change none."""
+        name = row if isinstance(row, str) else row.id
+        key = "\0".join((str(self.seed), self.step, name, field)).encode("utf-8", "surrogatepass")
+        return random.Random(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big"))
+
+
+class Stage(BaseModel, ABC):
+    """One step of a recipe. Its fields are its options, each with a description; its file name is its name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scope: ClassVar[Literal["row", "set"]] = "row"
+    """row: each row by itself, and the rows stream; set: it needs them all, as `Rows`."""
+
+    version: ClassVar[int] = 1
+    """Part of the step's key: raised when the meaning of the stage changes."""
+
+    default_where: ClassVar[Mapping[str, object]] = {}
+    """The `where:` it has unless the recipe gives one; {} for every row."""
+
+    @abstractmethod
+    def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
+        """Give each row its fate. A source ignores `rows`; a maker gives children and drops what has none."""
+
+    def backends_used(self) -> Sequence[str]:
+        """The roles of the backends it asks: their identity is part of its key."""
+        return ()
+
+    def embedders_used(self) -> Sequence[str]:
+        """The names of the embedders it asks: part of its key."""
+        return ()
+
+    def reads_corpus(self) -> bool:
+        """True where it looks at `ctx.corpus`, which is then part of its key."""
+        return False
+
+    def content_read(self, ctx: Context) -> str:
+        """A hash of what it reads from disk beyond its rows (documents, prompt files); "" where it reads nothing."""
+        del ctx
+        return ""
