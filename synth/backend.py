@@ -6,7 +6,7 @@ completion with `error` set, never an exception: exceptions are for what makes e
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,7 +38,7 @@ class Request:
 
     id: str
     messages: tuple[Message, ...]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     schema: Mapping[str, Any] | None = None
     sample: int = 0
 
@@ -82,4 +82,3 @@ class Backend(BaseModel, ABC):
 
     def close(self) -> None:
         """Free what it holds. Called once, at the end of a run."""
-        return None

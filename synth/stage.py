@@ -3,7 +3,7 @@
 Sources, makers and filters share it. A whole filter:
 
     class Leakage(Stage):
-        most: float = Field(default=0.8, ge=0, le=1, description="largest share of the query copied out of its positive")
+        most: float = Field(default=0.8, ge=0, le=1, description="largest share of the query that is copied")
 
         def run(self, rows, ctx):
             for row in rows:
@@ -41,7 +41,7 @@ class Rows(Protocol):
     def column(self, name: str) -> list[str]:
         """One value a row, in the order of iteration.
 
-        `name` is id, task, query, language or instruction; or `positive`: the first positive's text, "" if there is none.
+        `name` is id, task, query, language, instruction, or positive: the first positive's text, "" without one.
         """
         ...
 
@@ -138,7 +138,7 @@ class Context:
         return self.embedders[name]
 
     def rng(self, row: Example | str, field: str = "") -> random.Random:
-        """Random numbers for one draw, from the hash of seed, step, row and field: order, shards and resume change none."""
+        """Random numbers for one draw, by the hash of seed, step, row and field: order and resume change none."""
         name = row if isinstance(row, str) else row.id
         key = "\0".join((str(self.seed), self.step, name, field)).encode("utf-8", "surrogatepass")
         return random.Random(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big"))

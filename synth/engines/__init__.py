@@ -1,0 +1,1 @@
+"""Engines: where row-wise steps run."""
