@@ -90,7 +90,9 @@ class Pipeline:
         """The documents that the sources kept, in the order of their rows' ids."""
         if self._corpus is None:
             sources = [StoredRows(run.kept_file) for run in self.runs if run.step.is_source]
-            self._corpus = Corpus([document for rows in sources for row in rows for document in row.positives])
+            # A later source's file holds the rows of an earlier one too, and what was made of them.
+            born = {row.id: row for rows in sources for row in rows if not row.parents}
+            self._corpus = Corpus([document for row in born.values() for document in row.positives])
         return self._corpus
 
     def close(self) -> None:
