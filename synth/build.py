@@ -11,7 +11,7 @@ outputs/<recipe>-<hash>/
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from synth.embedder import load as load_embedder
 from synth.errors import RecipeError, need
 from synth.evaluation import evaluate
 from synth.export import export as export_rows
+from synth.export import read_dataset
 from synth.hub import push
 from synth.pipeline import Pipeline
 from synth.progress import Show
@@ -33,6 +34,7 @@ from synth.scores import Evaluation, notes, table
 from synth.splits import validation_ids
 from synth.stage import Context, Rows
 from synth.store import locked, read_json, write_json, write_whole, writing
+from synth.types import Example
 from synth.usage import total
 from synth.yaml12 import write_yaml
 
@@ -209,11 +211,21 @@ def _train(done: Build, rows: Rows) -> dict[str, Any]:
     head = done.recipe.head
     if head.train is None:
         raise RecipeError(f"{done.recipe.name}: it has no `train:`")
-    held_out = validation_ids((row for row in rows if row.query), head.seed)
-    learned = (row for row in rows if row.query and row.id not in held_out)
+    learned = _learned(done, rows)
     with writing(done.folder / "model"):
         result = train(learned, head.train, done.folder / "model", head.seed, done.pipeline.corpus().documents)
     return {"untrained": result.untrained, "rows": result.rows, "steps": result.steps, "seconds": result.seconds}
+
+
+def _learned(done: Build, rows: Rows) -> Iterator[Example]:
+    """The training split: as it was exported, or split here the same way where no dataset was."""
+    head = done.recipe.head
+    if "dataset" in head.export:
+        for part in read_dataset(done.folder / "dataset")["train"]:
+            yield from part
+        return
+    held_out = validation_ids((row for row in rows if row.query), head.seed)
+    yield from (row for row in rows if row.query and row.id not in held_out)
 
 
 def _evaluate(done: Build, tests: list[TestSet], untrained: str) -> dict[str, Any]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """An option of a part."""
@@ -142,8 +145,14 @@ def _described(name: str, kind: Kind, path: Path) -> Described:
 def _option(name: str, field: FieldInfo) -> Option:
     default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
     kind = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
-    bounds = ", ".join(str(bound) for bound in field.metadata)
-    return Option(name, kind.replace("typing.", ""), default, f"{field.description or ''} {bounds}".strip())
+    bounds = [f"{words} {bound}" for attribute, words in BOUNDS.items() for bound in _bounds(field, attribute)]
+    bounded = f" ({', '.join(bounds)})" if bounds else ""
+    about_it = f"{field.description or ''}{bounded}"
+    return Option(name, kind.replace("typing.", ""), default, about_it)
+
+
+def _bounds(field: FieldInfo, attribute: str) -> list[object]:
+    return [getattr(bound, attribute) for bound in field.metadata if getattr(bound, attribute, None) is not None]
 
 
 def _sentence(text: str) -> str:

@@ -184,7 +184,7 @@ def train(
     dataset: Annotated[Path, typer.Argument(help="A dataset folder that `synth run` or `export` wrote, or a run.")],
     output: Annotated[Path, typer.Option(help="The folder of the model.")],
     base: Annotated[str, typer.Option(help="static (from nothing), or any sentence-transformers model.")] = "static",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The random integer.")] = 0,
     epochs: Annotated[float | None, typer.Option(help="Passes over the rows [default: by base].")] = None,
     as_json: Json = False,
 ) -> None:

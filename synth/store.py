@@ -30,7 +30,7 @@ BATCH = 1024
 GROUP = 16 * BATCH
 """Rows of a row group on disk."""
 SPILL_BYTES = 192 << 20
-"""Arrow bytes that a writer holds before it moves them to disk, in sixteen buckets by the first digit of the id."""
+"""Arrow bytes that a writer holds before it moves them to disk, in buckets by the first letter of the id."""
 Row = TypeVar("Row", Example, Dropped)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT}
@@ -139,7 +139,6 @@ class StoredRows:
         values: list[str] = pq.read_table(self.path, columns=[name]).column(name).to_pylist()
         return values
 
-
     def find(self, ids: Set[str]) -> Iterator[Example]:
         """The rows of these ids, without reading the others where the file's statistics tell."""
         from synth.rows import from_table
@@ -235,10 +234,11 @@ class SortedWriter(Generic[Row]):
         self._to_disk()
         import pyarrow as pa
 
-        for digit in "0123456789abcdef":
-            pieces = sorted(self._spill.glob(f"{digit}-*.arrow"))
-            if pieces:
-                yield [pa.ipc.open_file(piece).read_all() for piece in pieces]
+        buckets: dict[str, list[Path]] = {}
+        for piece in sorted(self._spill.iterdir()):
+            buckets.setdefault(piece.name.partition("-")[0], []).append(piece)
+        for pieces in buckets.values():
+            yield [pa.ipc.open_file(str(piece)).read_all() for piece in pieces]
 
     def _to_disk(self) -> None:
         import pyarrow as pa
@@ -249,9 +249,10 @@ class SortedWriter(Generic[Row]):
             number = len(list(self._spill.iterdir()))
             table = pa.concat_tables(self._tables)
             first = pc.utf8_slice_codeunits(table["id"], 0, 1)
-            for digit in "0123456789abcdef":
-                piece = table.filter(pc.equal(first, digit))
-                path = str(self._spill / f"{digit}-{number:06d}.arrow")
+            for letter in first.unique().to_pylist():
+                piece = table.filter(pc.equal(first, letter))
+                bucket = f"{ord(letter or chr(0)):06x}"  # buckets in this order are in the order of their ids
+                path = str(self._spill / f"{bucket}-{number:06d}.arrow")
                 with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, piece.schema) as writer:
                     writer.write_table(piece)
         self._tables, self._bytes = [], 0

@@ -96,3 +96,10 @@ def test_the_scores_come_in_place_of_earlier_ones() -> None:
     assert "- bm25: BM25 x" in card
     assert with_evaluation(card, EVALUATION) == card
     assert DatasetCard(card).data.to_dict() == DatasetCard(text(ABOUT, CONTENT)).data.to_dict()
+
+
+def test_a_heading_inside_the_recipe_is_not_taken_for_the_scores() -> None:
+    card = text(About(recipe_text="a: 1\n## What training on it gives\nb: 2"), CONTENT)
+    once = with_evaluation(card, EVALUATION)
+    assert once.startswith(card.rstrip())
+    assert with_evaluation(once, EVALUATION) == once

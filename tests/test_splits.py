@@ -15,7 +15,7 @@ def text_of(rng: random.Random, words: int = 30) -> str:
 
 def rows_of(parents: int, each: int = 3) -> list[Example]:
     """Rows of unlike texts, `each` cut from the same parent."""
-    rng = random.Random(5)
+    rng = random.Random(f"{parents} {each}")
     return [
         Example(
             id=row_id("extract", draw, str(parent)),

@@ -28,6 +28,10 @@ def some_rows(count: int) -> list[Example]:
     ]
 
 
+def odd_ids(count: int) -> list[Example]:
+    return [Example(id=f"{'zéA9🦉'[number % 5]}{number:06d}", query="x" * 200) for number in range(count)]
+
+
 def write(path: Path, rows: list[Example]) -> Path:
     writer = SortedWriter[Example](path, to_table)
     for row in rows:
@@ -51,6 +55,14 @@ def test_the_same_rows_in_any_order_spilled_or_not_are_the_same_bytes(
     monkeypatch.setattr(store, "SPILL_BYTES", 1 << 20)
     assert content_hash(write(tmp_path / "two.parquet", rows)) == one
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.parquet", "two.parquet"]
+
+
+def test_no_row_is_lost_whatever_its_id_begins_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = odd_ids(12_000)
+    one = content_hash(write(tmp_path / "one.parquet", rows))
+    monkeypatch.setattr(store, "SPILL_BYTES", 1 << 18)
+    assert content_hash(write(tmp_path / "two.parquet", rows)) == one
+    assert len(StoredRows(tmp_path / "two.parquet")) == 12_000
 
 
 def test_dropped_rows_keep_their_reason(tmp_path: Path) -> None:

@@ -1,0 +1,223 @@
+"""A prompt: a Jinja file whose header says what it reads and what it returns (`prompt_header.py`).
+
+    ---
+    about: One question that the document answers.
+    reads: [document]
+    returns: {query: {type: string, most: 300, about: the question}}
+    ---
+    [system]
+    You write questions.
+    [user]
+    Document: {{ document }}
+
+A line `[system]` or `[user]` opens a part. Parts are split before anything is filled in, and what is filled in is
+never parsed, so a document can open no part and run no template. Of Jinja there are `if`, `for`, comparisons and the
+filters `join`, `length` and `trim`. A name that is used and not declared is an error when the prompt is loaded, and so
+is a name that is declared and not used.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel, ValidationError
+
+from synth.backend import Message
+from synth.errors import RecipeError, did_you_mean
+from synth.prompt_header import Header, Returned, Value, encodable
+from synth.yaml12 import read_yaml
+
+SHIPPED = Path(__file__).parent / "prompts"
+"""The prompts of the package."""
+
+FILTERS = ("join", "length", "trim")
+"""The Jinja filters that a prompt may use."""
+
+Role = Literal["system", "user"]
+
+_PART = re.compile(r"^\[(system|user)\][ \t]*$", re.MULTILINE)
+_FENCE = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.MULTILINE | re.DOTALL)
+_NODES = (
+    nodes.Template | nodes.Output | nodes.TemplateData | nodes.Name | nodes.Const | nodes.If | nodes.For | nodes.Getattr
+    | nodes.Compare | nodes.Operand | nodes.And | nodes.Or | nodes.Not | nodes.Filter
+)  # fmt: skip
+
+
+class _Part(NamedTuple):
+    role: Role
+    body: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt that has been read and checked.
+
+    `answer` is the pydantic model of what it returns, `schema` the same as JSON schema, `text_hash` the hash of the
+    whole file: a change of wording is a change of behaviour, so it belongs to the key of every step that uses it.
+    """
+
+    name: str
+    path: Path
+    header: Header
+    parts: tuple[tuple[Role, Template], ...]
+    schema: Mapping[str, Any]
+    answer: type[BaseModel]
+    text_hash: str
+
+    @classmethod
+    def load(cls, name: str, folder: Path = Path()) -> "Prompt":
+        """The prompt called `name`: `<name>.jinja` beside the recipe or in its `prompts/`, else in the package.
+
+        Raises RecipeError where there is none, or where header or body are wrong; the error names the file.
+        """
+        path = find_prompt(name, folder)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: the prompt cannot be read: {error}") from error
+        return parse_prompt(text, name.removesuffix(".jinja"), path)
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """Every name that the body may use: what it reads, and its axes."""
+        return frozenset((*self.header.reads, *self.header.axes))
+
+    def render(self, values: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The messages for these values; each declared name must be among them, others are an error too.
+
+        What a text holds that no encoding can carry (half a surrogate pair) is replaced by U+FFFD.
+        """
+        missing, extra = sorted(self.declared - values.keys()), sorted(values.keys() - self.declared)
+        if missing or extra:
+            said = f"nothing fills {missing[0]!r}" if missing else f"it does not read {extra[0]!r}"
+            raise RecipeError(f"prompt {self.name}: {said}; its header declares {', '.join(sorted(self.declared))}")
+        plain = {name: encodable(value) if isinstance(value, str) else value for name, value in values.items()}
+        try:
+            return tuple(Message(role, template.render(plain).strip()) for role, template in self.parts)
+        except (TemplateError, TypeError) as error:
+            raise RecipeError(f"prompt {self.name}: it cannot be filled in: {error}") from error
+
+
+def find_prompt(name: str, folder: Path = Path()) -> Path:
+    """The file of a prompt; RecipeError with the names there are where it is not found."""
+    file = name if name.endswith(".jinja") else f"{name}.jinja"
+    for place in (folder / file, folder / "prompts" / file, SHIPPED / file):
+        if place.is_file():
+            return place
+    known = sorted(path.relative_to(SHIPPED).with_suffix("").as_posix() for path in SHIPPED.rglob("*.jinja"))
+    cure = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+    raise RecipeError(f"no prompt is called {name!r}{cure}")
+
+
+@lru_cache(maxsize=256)
+def parse_prompt(text: str, name: str, path: Path) -> Prompt:
+    """The prompt that `text` holds. Raises RecipeError with `path` and what to mend."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    fence = _FENCE.match(text)
+    if not fence:
+        raise RecipeError(
+            f"{path}: it has no header; a prompt begins with a line `---`, `about:`, `reads:`, `returns:`, `---`"
+        )
+    header = _header(fence[1], path)
+    parts = _parts(text[fence.end() :], text.count("\n", 0, fence.end()), path)
+    _check_names(parts, header, path)
+    environment = _environment()
+    return Prompt(
+        name=name,
+        path=path,
+        header=header,
+        parts=tuple((part.role, environment.from_string(part.body)) for part in parts),
+        schema=header.schema_of(),
+        answer=header.answer_model(),
+        text_hash=hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
+    )
+
+
+def _header(text: str, path: Path) -> Header:
+    plain = read_yaml(text, f"{path}: header:")
+    if not isinstance(plain, dict):
+        raise RecipeError(f"{path}: header: it must be `about:`, `reads:` and `returns:`, each on its line")
+    try:
+        return Header.model_validate(plain)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: header: {_first_mistake(error)}") from error
+
+
+def _first_mistake(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model = Header if len(first["loc"]) == 1 else Returned if first["loc"][0] == "returns" else Value
+        cure = did_you_mean(str(first["loc"][-1]), model.model_fields) or f"; there are {', '.join(model.model_fields)}"
+        return f"{place!r} means nothing here{cure}"
+    if first["type"] == "missing":
+        return f"{place}: it is missing"
+    own = first["type"] == "value_error"
+    message = str(first["ctx"]["error"]) if own else f"{first['msg']}, not {str(first['input'])[:60]!r}"
+    return f"{place}: {message}" if place else message
+
+
+def _parts(body: str, line: int, path: Path) -> list[_Part]:
+    """The body, which begins after `line` lines of the file, cut at its marker lines before anything is filled in."""
+    before, *rest = _PART.split(body)
+    roles = rest[::2]
+    if before.strip() or roles not in (["user"], ["system", "user"]):
+        raise RecipeError(
+            f"{path}: the body must be a line `[system]`, its text, a line `[user]`, its text (a prompt may do without "
+            "the system part)"
+        )
+    if not rest[-1].strip():
+        raise RecipeError(f"{path}: the [user] part is empty")
+    starts = [line + body.count("\n", 0, found.start()) for found in _PART.finditer(body)]
+    kinds: list[Role] = ["system", "user"] if len(roles) > 1 else ["user"]
+    return [_Part(kind, text, start) for kind, text, start in zip(kinds, rest[1::2], starts, strict=True)]
+
+
+def _check_names(parts: list[_Part], header: Header, path: Path) -> None:
+    used: set[str] = set()
+    for part in parts:
+        try:
+            tree = _environment().parse(part.body)
+        except TemplateSyntaxError as error:
+            raise RecipeError(f"{path}: line {part.line + error.lineno}: {error.message}") from error
+        for node in _walk(tree):
+            _check_node(node, f"{path}: line {part.line + node.lineno}")
+        used |= meta.find_undeclared_variables(tree)
+    declared = {*header.reads, *header.axes}
+    for name in sorted(used - declared):
+        near = did_you_mean(name, declared)
+        raise RecipeError(f"{path}: the body uses {name!r}, which the header does not declare{near}")
+    for name in sorted(declared - used):
+        raise RecipeError(f"{path}: the header declares {name!r}, which the body does not use; take it out or use it")
+
+
+def _walk(tree: nodes.Node) -> Iterator[nodes.Node]:
+    yield tree
+    for child in tree.iter_child_nodes():
+        yield from _walk(child)
+
+
+def _check_node(node: nodes.Node, place: str) -> None:
+    if not isinstance(node, _NODES):
+        raise RecipeError(
+            f"{place}: `{type(node).__name__.lower()}` is not for prompts; there are `if`, `for` and names"
+        )
+    if isinstance(node, nodes.Filter) and node.name not in FILTERS:
+        raise RecipeError(f"{place}: the filter `{node.name}` is not for prompts; there are {', '.join(FILTERS)}")
+    if isinstance(node, nodes.For) and node.recursive:
+        raise RecipeError(f"{place}: a recursive `for` is not for prompts")
+
+
+@lru_cache(maxsize=1)
+def _environment() -> ImmutableSandboxedEnvironment:
+    """Jinja for plain text: nothing is escaped, nothing may be called, a name without a value is an error."""
+    return ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+    )

@@ -1,0 +1,177 @@
+"""The front matter of a prompt: what it reads, what is drawn for it, and the shape of the answer it asks for.
+
+It opens the prompt's file, between two lines of three dashes:
+
+    about: One question that the document answers.
+    paper: Promptagator, arXiv 2209.11755
+    reads: [document]
+    axes:
+      form: {question: {weight: 3, means: a full question}, keywords: {means: two to five keywords}}
+    returns: {query: {type: string, most: 300, about: the question}}
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""What a value, a field or an axis may be called."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+Kind = Literal["string", "text", "integer", "number", "boolean", "list"]
+
+
+class Returned(BaseModel):
+    """One field of an answer.
+
+    `string` is one line, `text` may have more. `least` and `most` bound a number, the characters of a string or the
+    items of a list. `choices` are the only strings allowed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Kind = "string"
+    about: str = Field(default="", description="what it is, for the model and for whoever reads the prompt")
+    least: float | None = Field(default=None, description="smallest number, length or count")
+    most: float | None = Field(default=None, description="largest number, length or count")
+    choices: tuple[str, ...] = Field(default=(), description="the only values, of a string or of a list's items")
+    optional: bool = Field(default=False, description="asked for like the others, and an answer without it is read too")
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> "Returned":
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise ValueError(f"least is {self.least:g} and most is {self.most:g}; turn them round")
+        if self.choices and self.type not in ("string", "list"):
+            raise ValueError(f"choices are for strings and lists, not for {self.type}")
+        return self
+
+    def schema_of(self) -> dict[str, Any]:
+        """Its JSON schema, in the subset that servers with guided decoding and strict hosted APIs both take.
+
+        Strings are bounded by a pattern, since grammars made from `maxLength` let raw control characters through.
+        """
+        plain = {"description": self.about} if self.about else {}
+        if self.type == "list":
+            items = {"type": "string", "enum": list(self.choices)} if self.choices else {"type": "string"}
+            return plain | {"type": "array", "items": items} | self._bounds("minItems", "maxItems")
+        if self.type in ("string", "text"):
+            return plain | self._string()
+        if self.type == "boolean":
+            return plain | {"type": "boolean"}
+        return plain | {"type": self.type} | self._bounds("minimum", "maximum")
+
+    def python(self) -> tuple[Any, Any]:
+        """Its type and bounds as pydantic takes them; None where it is optional and missing."""
+        kind, bounds = self._python()
+        return (Annotated[kind, bounds] | None, None) if self.optional else (Annotated[kind, bounds], ...)
+
+    def _python(self) -> tuple[Any, Any]:
+        if self.type in ("string", "text"):
+            return self._string_type(), Field()
+        if self.type == "list":
+            item: Any = Literal[self.choices] if self.choices else str
+            one: Any = Annotated[item, BeforeValidator(_one_line)]
+            return list[one], Field(min_length=_whole(self.least), max_length=_whole(self.most))
+        if self.type == "boolean":
+            return bool, Field()
+        if self.type == "integer":
+            return int, Field(ge=_whole(self.least), le=_whole(self.most))
+        return float, Field(ge=self.least, le=self.most, allow_inf_nan=False)
+
+    def _string(self) -> dict[str, Any]:
+        if self.choices:
+            return {"type": "string", "enum": list(self.choices)}
+        if self.most is None or self.type == "text":
+            return {"type": "string"}
+        return {"type": "string", "pattern": rf'^[^"\\\u0000-\u001f]{{{_whole(self.least) or 1},{_whole(self.most)}}}$'}
+
+    def _string_type(self) -> Any:
+        tidy: Callable[[object], object] = _one_line if self.type == "string" else _stripped
+        if self.choices:
+            return Annotated[Literal[self.choices], BeforeValidator(tidy)]
+        least = 1 if self.least is None else int(self.least)
+        return Annotated[str, Field(min_length=least, max_length=_whole(self.most)), BeforeValidator(tidy)]
+
+    def _bounds(self, low: str, high: str) -> dict[str, int | float]:
+        whole = self.type != "number"
+        bounds = ((low, self.least), (high, self.most))
+        return {name: int(bound) if whole else bound for name, bound in bounds if bound is not None}
+
+
+class Value(BaseModel):
+    """One value of an axis: how often it is drawn beside the others, and the words that the prompt gets for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="how often, relative to the other values")
+    means: str = Field(description="the words that stand in the prompt")
+
+
+class Header(BaseModel):
+    """The front matter of a prompt, checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    about: str = Field(min_length=1, description="one line: what the prompt asks for")
+    paper: str = Field(default="", description="whose idea it is, with an arXiv number")
+    reads: tuple[str, ...] = Field(default=(), description="the values it is filled with")
+    axes: dict[str, dict[str, Value]] = Field(default={}, description="what is drawn for each request: name, values")
+    returns: dict[str, Returned] = Field(min_length=1, description="the fields of the answer")
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "Header":
+        names = [*self.reads, *self.axes]
+        for name in (*names, *self.returns):
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name: lower-case letters, digits and _, beginning with a letter")
+        for name in self.returns:
+            if hasattr(BaseModel, name):
+                raise ValueError(f"returns.{name}: this name is taken; call the field something else")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]!r} is declared twice")
+        for name, values in self.axes.items():
+            if sum(value.weight for value in values.values()) <= 0:
+                raise ValueError(f"axes.{name}: it has no value with a weight above 0")
+        return self
+
+    def schema_of(self) -> dict[str, Any]:
+        """The JSON schema of an answer: an object with exactly the fields of `returns`."""
+        return {
+            "type": "object",
+            "properties": {name: returned.schema_of() for name, returned in self.returns.items()},
+            "required": list(self.returns),
+            "additionalProperties": False,
+        }
+
+    def answer_model(self) -> type[BaseModel]:
+        """The pydantic model of an answer. It ignores what a model returns beyond its fields."""
+        fields: dict[str, Any] = {name: returned.python() for name, returned in self.returns.items()}
+        config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+        return create_model("Answer", __config__=config, **fields)
+
+
+def encodable(text: str) -> str:
+    """The text with halves of surrogate pairs, which no encoding carries, replaced by U+FFFD.
+
+    >>> encodable("a" + chr(0xD800))
+    'a\ufffd'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _one_line(value: object) -> object:
+    """A text without line breaks, control characters and double spaces; what is no text as it is."""
+    return " ".join(_CONTROL.sub(" ", encodable(value)).split()) if isinstance(value, str) else value
+
+
+def _stripped(value: object) -> object:
+    """A text without control characters but line breaks and tabs; what is no text as it is."""
+    return _CONTROL.sub(" ", encodable(value)).strip() if isinstance(value, str) else value
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)

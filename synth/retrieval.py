@@ -1,0 +1,130 @@
+"""Top-k over a corpus: BM25, dense, fused.
+
+    corpus = Corpus(documents)
+    hits = corpus.bm25().search(["when does the Nile flood?"], k=10)
+    corpus.documents[hits.indices[0, 0]].doc_id        "nile"
+
+A corpus sorts its documents by doc_id: a lower position is a smaller doc_id, so ties mean the same in every run.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synth.bm25 import BM25
+from synth.hits import Hits, best, fuse, no_hits, reciprocal_ranks, rounded
+from synth.types import Document
+
+if TYPE_CHECKING:
+    from synth.embedder import Embedder
+
+__all__ = ["BM25", "Corpus", "Dense", "Hits", "Kind", "Retriever", "fuse", "reciprocal_ranks"]
+
+Kind = Literal["bm25", "dense", "fused"]
+BLOCK_SCORES = 1 << 24
+"""Scores held at once by a dense search: 64 MB."""
+
+
+class Retriever(Protocol):
+    """A search over one corpus. Positions are those of `Corpus.documents`; scores are rounded to 1e-5.
+
+    `floor` is the score at which a document is not found.
+    """
+
+    floor: float
+
+    def search(self, queries: Sequence[str], k: int, *, without: Sequence[NDArray[np.int64]] = ()) -> Hits:
+        """The k best documents of each query, but those at the positions `without` gives for it (one array a query)."""
+        ...
+
+    def score(self, queries: Sequence[str], documents: Sequence[Document]) -> NDArray[np.float32]:
+        """The score of each pair, float32 (n,), for documents that need not be in the corpus."""
+        ...
+
+
+class Dense:
+    """Cosine over an embedder's vectors. The corpus is embedded once, when made."""
+
+    floor: float = -np.inf
+
+    def __init__(self, documents: Sequence[Document], embedder: "Embedder") -> None:
+        self._embedder = embedder
+        self._asked: tuple[tuple[str, ...], NDArray[np.float32]] = ((), np.zeros((0, embedder.dim), np.float32))
+        self._vectors = embedder.encode([document.full_text for document in documents], kind="document")
+
+    def search(self, queries: Sequence[str], k: int, *, without: Sequence[NDArray[np.int64]] = ()) -> Hits:
+        """The k nearest documents of each query, but those at the positions `without` gives for it."""
+        hits = no_hits(len(queries), k)
+        if not len(self._vectors) or not queries:
+            return hits
+        vectors = self._encoded(queries)
+        height = max(1, BLOCK_SCORES // len(self._vectors))
+        for start in range(0, len(queries), height):
+            for row, scores in enumerate(vectors[start : start + height] @ self._vectors.T, start=start):
+                if without:
+                    scores[without[row]] = -np.inf
+                positions, values = best(scores, k)
+                hits.indices[row, : len(positions)] = positions
+                hits.scores[row, : len(positions)] = values
+        return hits
+
+    def score(self, queries: Sequence[str], documents: Sequence[Document]) -> NDArray[np.float32]:
+        """The cosine of each pair, float32 (n,)."""
+        vectors = self._embedder.encode([document.full_text for document in documents], kind="document")
+        return rounded(np.einsum("ij,ij->i", self._encoded(queries), vectors))
+
+    def _encoded(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """The queries' vectors; those of the last call are kept, since a search and a score often follow each other."""
+        key = tuple(queries)
+        if self._asked[0] != key:
+            self._asked = (key, self._embedder.encode(key, kind="query"))
+        return self._asked[1]
+
+
+class Corpus:
+    """Documents that can be searched, sorted by doc_id. Indexes are made when first asked for, and kept."""
+
+    def __init__(self, documents: Sequence[Document]) -> None:
+        self.documents: tuple[Document, ...] = tuple(sorted(documents, key=lambda each: (each.doc_id, each.text)))
+        self.position: dict[str, int] = {}
+        self._families: dict[str, list[int]] = {}
+        self._bm25: BM25 | None = None
+        self._dense: dict[str, Dense] = {}
+        for position, document in enumerate(self.documents):
+            if document.doc_id:
+                self.position.setdefault(document.doc_id, position)
+            if document.family:
+                self._families.setdefault(document.family, []).append(position)
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def families(self, documents: Sequence[Document]) -> NDArray[np.int64]:
+        """The positions of the documents and of all their siblings, int64 (m,), sorted; empty where none is here."""
+        found = {position for document in documents for position in self._families.get(document.family, ())}
+        found.update(self.position[document.doc_id] for document in documents if document.doc_id in self.position)
+        return np.array(sorted(found), np.int64)
+
+    def bm25(self) -> BM25:
+        """The index over words."""
+        if self._bm25 is None:
+            self._bm25 = BM25(self.documents)
+        return self._bm25
+
+    def dense(self, embedder: "Embedder") -> Dense:
+        """The index over an embedder's vectors."""
+        key = embedder.identity()
+        if key not in self._dense:
+            self._dense[key] = Dense(self.documents, embedder)
+        return self._dense[key]
+
+    def searches(self, kind: Kind, embedder: "Embedder | None" = None) -> dict[str, Retriever]:
+        """The retrievers of a kind, by what their scores are called: bm25, cosine, or both to be fused."""
+        found: dict[str, Retriever] = {}
+        if kind != "dense":
+            found["bm25"] = self.bm25()
+        if embedder is not None and kind != "bm25":
+            found["cosine"] = self.dense(embedder)
+        return found

@@ -1,0 +1,95 @@
+"""Every shipped prompt renders with exactly what its header declares, in any script, and asks for what it returns."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from synth.answers import Answer, read_answer
+from synth.backend import Completion, Request
+from synth.backends.scripted import Scripted
+from synth.prompt import Prompt
+
+FOLDER = Path(__file__).parent.parent / "prompts"
+NAMES = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.jinja"))
+SCRIPTS = (
+    "Der Fluß schwillt an. Ärger!",
+    "Мост открыли весной.",
+    "القاهرة مدينة كبيرة ١٢",
+    "गंगा हिमालय से निकलती है।",
+    "猫が窓のそばで眠っている。",
+    "ภาษาไทยไม่เว้นวรรค",
+    "שָׁלוֹם \u202eabc\u202c e\u0301",
+)
+
+
+def filled(prompt: Prompt, text: str = "mark") -> dict[str, str]:
+    """A different value for each name, each with `text` in it."""
+    return {name: f"«{name}» {text}" for name in prompt.declared}
+
+
+def words(prompt: Prompt, values: dict[str, str]) -> str:
+    return "\n".join(message.content for message in prompt.render(values))
+
+
+def test_there_are_prompts() -> None:
+    assert {"grounded/question", "judge/relevance"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_declared_value_stands_in_the_messages_and_counts(name: str) -> None:
+    prompt = Prompt.load(name)
+    plain = filled(prompt)
+    for declared in prompt.declared:
+        assert f"«{declared}» mark" in words(prompt, plain)
+        without = words(prompt, plain | {declared: ""})
+        assert f"«{declared}»" not in without
+        assert "{{" not in without
+        assert "{%" not in without
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_script_comes_through_unharmed(name: str, text: str) -> None:
+    prompt = Prompt.load(name)
+    said = words(prompt, filled(prompt, text))
+    assert said.count(text) >= len(prompt.declared)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_value_of_each_axis_can_be_filled_in(name: str) -> None:
+    prompt = Prompt.load(name)
+    for axis, values in prompt.header.axes.items():
+        assert len(values) > 1, f"{axis} has nothing to draw from"
+        for value in values.values():
+            assert value.means in words(prompt, filled(prompt) | {axis: value.means})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_words_name_each_field_that_is_to_be_returned(name: str) -> None:
+    prompt = Prompt.load(name)
+    said = words(prompt, filled(prompt))
+    assert "JSON" in said
+    for returned in prompt.header.returns:
+        assert f'"{returned}"' in said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_that_fits_the_schema_is_read(name: str) -> None:
+    prompt = Prompt.load(name)
+    request = Request(id="x", messages=prompt.render(filled(prompt)), schema=prompt.schema)
+    [made] = Scripted().complete([request])
+    answer = read_answer(made, prompt.answer)
+    assert isinstance(answer, Answer)
+    assert list(answer.fields) == list(prompt.header.returns)
+    empty = Completion(request=request, text="{}", finish_reason="stop")
+    assert not isinstance(read_answer(empty, prompt.answer), Answer)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_header_says_what_it_is_for_and_the_schema_is_json(name: str) -> None:
+    prompt = Prompt.load(name)
+    assert len(prompt.header.about) > 20
+    assert json.loads(json.dumps(prompt.schema)) == prompt.schema
+    assert all(returned.about for returned in prompt.header.returns.values())
+    assert max(map(len, (FOLDER / f"{name}.jinja").read_text(encoding="utf-8").splitlines())) <= 160

@@ -1,0 +1,86 @@
+"""Folding, shingles and near-duplicates."""
+
+import random
+
+import numpy as np
+import pytest
+from datasketch import MinHash
+
+from synth.resemblance import bands, folded, jaccard, near_duplicates, shingles, signatures
+
+TEXTS = ("the nile floods", "", "a", "尼罗河", "แม่น้ำไนล์", "🙂", "x" * 5000, "\ud800", " \n ", "the nile flood")
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("  When   does\tit\nflood?! ", "when does it flood"),
+        ("“Quoted” – and…", "quoted and"),
+        ("C++, C# and 5 %", "c++ c# and 5 %"),
+        ("read_csv(path)", "read_csv path"),
+        ("नमस्ते दुनिया।", "नमस्ते दुनिया"),
+        ("ที่นี่", "ที่นี่"),
+        ("你好，世界！", "你好 世界"),
+        ("¡¿", "¡¿"),
+        ("\u200b \ufeff", ""),
+        ("", ""),
+    ],
+)
+def test_folding_drops_what_does_not_tell_texts_apart(text: str, form: str) -> None:
+    assert folded(text) == form
+    assert folded(form) == form
+
+
+def test_signatures_are_those_of_datasketch() -> None:
+    signs = signatures(TEXTS, num_perm=64)
+    for number, text in enumerate(TEXTS):
+        theirs = MinHash(num_perm=64, hashfunc=int, scheme="affine32")
+        theirs.update_batch(shingles(text).tolist())
+        assert signs[number].tolist() == theirs.hashvalues.tolist()
+
+
+def test_jaccard_is_the_share_of_common_shingles() -> None:
+    # " nile " has the runs " nil", "nile", "ile "; " niles " has " nil", "nile", "iles", "les "
+    assert jaccard("Nile", "niles!") == pytest.approx(2 / 5)
+    assert jaccard("", "") == 1.0
+    assert jaccard("a", "b") == 0.0
+
+
+def everything_compared(texts: list[str], threshold: float) -> list[int]:
+    """Which texts are duplicates when each is compared with every earlier kept one."""
+    kept: list[int] = []
+    found = []
+    for number, text in enumerate(texts):
+        if any(jaccard(text, texts[earlier]) >= threshold for earlier in kept):
+            found.append(number)
+        else:
+            kept.append(number)
+    return found
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.6, 0.8, 0.9])
+def test_bands_find_nearly_all_that_comparing_everything_finds(threshold: float) -> None:
+    dice = random.Random(11)
+    texts: list[str] = []
+    for _ in range(250):
+        text = "".join(dice.choices("abcdefghijklmnop ", k=120))
+        cut = dice.randint(0, 60)
+        texts += [text, text[:-cut] + "".join(dice.choices("qrstuv", k=cut)) if cut else text]
+    expected = everything_compared(texts, threshold)
+    got = np.flatnonzero(near_duplicates(texts, threshold).of >= 0).tolist()
+    assert set(got) <= set(expected)
+    assert len(got) >= 0.95 * len(expected) > 0
+
+
+def test_empty_texts_resemble_nothing_and_no_text_breaks_it() -> None:
+    found = near_duplicates([*TEXTS, *TEXTS], 0.95)
+    assert np.flatnonzero(found.of >= 0).tolist() == [n + len(TEXTS) for n in range(len(TEXTS)) if n not in (1, 8)]
+    assert len(near_duplicates([], 0.8).of) == 0
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.5, 0.99, 1.0])
+@pytest.mark.parametrize("num_perm", [16, 128, 1024])
+def test_there_are_bands_for_every_option(threshold: float, num_perm: int) -> None:
+    count, height = bands(threshold, num_perm)
+    assert count >= 2
+    assert count * height <= num_perm
