@@ -78,6 +78,13 @@ def test_empty_texts_resemble_nothing_and_no_text_breaks_it() -> None:
     assert len(near_duplicates([], 0.8).of) == 0
 
 
+def test_a_chain_is_followed_only_where_asked() -> None:
+    chain = ["abcdefghijklmnopqrstuvwxyz"[start : start + 20] for start in range(0, 6, 2)]
+    assert near_duplicates(chain, 0.6).of.tolist() == [-1, 0, -1]
+    assert near_duplicates(chain, 0.6, chained=True).of.tolist() == [-1, 0, 1]
+    assert near_duplicates(["one text"] * 5, 0.6, chained=True).of.tolist() == [-1, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.99, 1.0])
 @pytest.mark.parametrize("num_perm", [16, 128, 1024])
 def test_there_are_bands_for_every_option(threshold: float, num_perm: int) -> None:
