@@ -60,11 +60,15 @@ def chunks(text: str, language: str, most_words: int) -> list[str]:
     >>> chunks("One two. Three four. Five six. Seven.", "en", 4)
     ['One two. Three four.', 'Five six. Seven.']
     """
-    if len(text) <= 2 * most_words or (total := word_count(text)) <= most_words:
+    if len(text) <= 2 * most_words or word_count(text) <= most_words:
         return [text]
-    aim = total / math.ceil(total / most_words)
     units = [unit for sentence in _sentences(text, language) for unit in _short(sentence, most_words)]
-    return [piece.strip() for piece in _packed(units, aim, most_words) if piece.strip()]
+    total = sum(map(word_count, units))
+    n = math.ceil(total / most_words)
+    pieces = list(_packed(units, total / n, most_words))
+    if len(pieces) > n:  # sentences did not fit so tightly, and the last piece is a scrap
+        pieces = list(_packed(units, total / len(pieces), most_words))
+    return [piece.strip() for piece in pieces if piece.strip()]
 
 
 def _sentences(text: str, language: str) -> Iterator[str]:

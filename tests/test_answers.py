@@ -39,6 +39,7 @@ def read(text: str, **changes: Any) -> Answer | Unreadable:
         ('{"query": "when?"} As {"an": "example"}', "when?"),
         ('{"answer": {"query": "when?"}}', "when?"),
         ('[{"query": "when?"}]', "when?"),
+        ('{"query": "when,\n\t,}: why?", "score": 2}', "when, ,}: why?"),
         ("{'query': 'when?',}", "when?"),
         ('{query: "when?"}', "when?"),
         ('{"query": "when?" // the question\n}', "when?"),
@@ -123,6 +124,7 @@ def test_a_query_that_sounds_like_a_refusal_is_an_answer() -> None:
     [
         ('{"query": "when does', {"finish_reason": "length", "completion_tokens": 9}, "truncated_answer"),
         ('{"query": "a", "score": {"x": 1}', {"finish_reason": "length"}, "truncated_answer"),
+        ('{"query": "a", "more": {"x": 1}', {"finish_reason": "length"}, "truncated_answer"),
         ("", {"finish_reason": "length"}, "truncated_answer"),
         ("I will not.", {"finish_reason": "refusal"}, "refusal"),
         ("", {"finish_reason": "content_filter"}, "refusal"),

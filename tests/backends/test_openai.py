@@ -124,7 +124,7 @@ def test_what_does_not_pass_is_a_completion_with_an_error() -> None:
 
 
 def test_a_request_that_the_server_cannot_take_fails_alone() -> None:
-    long = "This model's maximum context length is 512 tokens; 'max_tokens' or 'max_completion_tokens' is too large"
+    long = "This model's maximum context length is 512 tokens, for messages, schema and 'max_completion_tokens' instead"
     with ChatServer(
         lambda body: "fine", refuses=lambda body: Fault(400, long) if "1" in body["messages"][0]["content"] else None
     ) as server:
@@ -169,24 +169,43 @@ def test_rows_come_while_others_are_in_flight() -> None:
 
 
 def test_two_steps_share_the_places_of_one_backend() -> None:
-    with ChatServer(lambda body: "fine") as server, closing(backend(server, most_concurrent=2)) as made:
+    three, met = threading.Barrier(3), []
+
+    def answer(body: dict[str, Any]) -> str:
+        try:
+            met.append(three.wait(0.3))
+        except threading.BrokenBarrierError:
+            return "fine"
+        return "too many at once"
+
+    with ChatServer(answer) as server, closing(backend(server, most_concurrent=2)) as made:
         done: list[int] = []
-        threads = [threading.Thread(target=lambda: done.append(len(list(made.complete(asked(20)))))) for _ in range(3)]
+        threads = [threading.Thread(target=lambda: done.append(len(list(made.complete(asked(9)))))) for _ in range(3)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert done == [20, 20, 20]
-    assert server.most_at_once <= 2
+    assert done == [9, 9, 9]
+    assert met == []
 
 
-def test_a_caller_who_stops_early_leaves_nothing_behind() -> None:
-    with ChatServer(lambda body: "fine") as server, closing(backend(server, most_concurrent=2)) as made:
-        completions = made.complete(asked(1000))
-        next(completions)
+def test_a_caller_who_stops_early_gives_the_places_back() -> None:
+    released, both = threading.Event(), threading.Barrier(2, timeout=20)
+
+    def answer(body: dict[str, Any]) -> str:
+        if body["messages"][0]["content"] == "document 1":
+            released.wait(20)
+        if "schema" in json.dumps(body):
+            both.wait()
+        return "fine"
+
+    with ChatServer(answer) as server, closing(backend(server, most_concurrent=2)) as made:
+        completions = made.complete(asked(1000, schema=None))
+        assert next(completions).request.id == "0"
         completions.close()  # type: ignore[attr-defined]  # a generator
-        assert len(list(made.complete(asked(3)))) == 3
-    assert len(server.seen) < 20
+        assert len(list(made.complete([*asked(1), *asked(3)[2:]]))) == 2
+        released.set()
+    assert len(server.seen) < 6
 
 
 def test_a_backend_works_again_after_it_was_closed() -> None:
