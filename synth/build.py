@@ -127,6 +127,7 @@ def build(recipe: Recipe, folder: Path | None, show: Show, *, publish: bool = Fa
     with locked(folder, lambda: show.say(f"another run works in {folder}; waiting for it")):
         begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
         write_whole(folder / "recipe.yaml", write_yaml(recipe.resolved()).encode())
+        write_json(folder / "marks" / "recipe.json", {"folder": str(recipe.folder.resolve()), "limit": recipe.limit})
         try:
             _work(done, tests)
         finally:

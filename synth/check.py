@@ -3,18 +3,16 @@
 Nothing is sent and nothing is written. Filters let every row pass here, so the figures are the most a run can ask.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from pydantic import PrivateAttr
-
-from synth.backend import Backend, Completion, Request
-from synth.backends.scripted import Scripted
+from synth.backend import Backend, Request
 from synth.build import ready
 from synth.errors import CorpusError, RecipeError
 from synth.recipe import Recipe, Step
+from synth.recorder import Recorder
 from synth.registry import is_filter
 from synth.stage import Context, RowList
 from synth.types import Dropped, Example
@@ -28,23 +26,6 @@ MOST_COUNTED = 20_000
 """Documents that are counted before it is said that there are more."""
 BYTES_A_TOKEN = 4.0
 """A guess for text in Latin script; the first real replies of a run correct it."""
-
-
-class Recorder(Backend):
-    """Keeps what it is asked, and answers with what fits the schema."""
-
-    _asked: list[Request] = PrivateAttr(default_factory=list)
-
-    @property
-    def asked(self) -> list[Request]:
-        """The requests so far."""
-        return self._asked
-
-    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Made-up replies."""
-        for request in requests:
-            self._asked.append(request)
-            yield from Scripted().complete([request])
 
 
 @dataclass(frozen=True, slots=True)

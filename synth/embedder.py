@@ -39,9 +39,7 @@ class Embedder:
             return np.zeros((0, self.dim), np.float32)
         encode = self._model.encode_query if kind == "query" else self._model.encode_document
         prompt = instruction or None
-        vectors = encode(
-            list(texts), prompt=prompt, batch_size=256, show_progress_bar=False, normalize_embeddings=True
-        )
+        vectors = encode(list(texts), prompt=prompt, batch_size=256, show_progress_bar=False, normalize_embeddings=True)
         return np.asarray(vectors, dtype=np.float32)
 
     def identity(self) -> str:

@@ -1,18 +1,26 @@
 """`synth look`: rows of a run as a person reads them, and the way each took from document to dataset."""
 
+import json
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass, replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synth.errors import CorpusError
+from synth.errors import CorpusError, SynthError
+from synth.recipe import Recipe, Step
+from synth.recorder import Recorder
 from synth.runs import RunFolder, Stop, find_row, open_run, way
+from synth.stage import Context
 from synth.types import Document, Dropped, Example
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+FATES = {"made", "kept", "exported"}
+"""What becomes of a row that is not dropped."""
 TEXT = 300
 """Characters of a document that are shown."""
 
@@ -34,11 +42,12 @@ class Seen:
 
     def print(self, console: "Console") -> None:
         """The rows as text."""
-        console.print(f"{self.run.folder}, step {self.step}: {len(self.rows)} of {self.total:,} rows", soft_wrap=True)
+        many = f"{len(self.rows)} of {self.total:,} rows" if self.total != 1 else "one row"
+        console.print(f"{self.run.folder}, step {self.step}: {many}", soft_wrap=True)
         for row, stops in self.rows:
             console.print()
             for line in _lines(row, stops, self.whole):
-                console.print(line, soft_wrap=self.whole)
+                console.print(shown(line), soft_wrap=self.whole)
 
 
 def look(folder: Path, *, step: str = "", dropped: str = "", row: str = "", most: int = 5) -> Seen:
@@ -49,7 +58,8 @@ def look(folder: Path, *, step: str = "", dropped: str = "", row: str = "", most
     run = open_run(folder)
     if row:
         found = find_row(run, row)
-        return Seen(run, step or run.steps[-1].name, [(found, way(run, found))], 1, whole=True)
+        stops = rehearsed(run, way(run, found))
+        return Seen(run, step or run.steps[-1].name, [(found, stops)], 1, whole=True)
     if dropped:
         gone = _dropped(run, step, dropped)
         return Seen(run, step or "any", [(g.example, way(run, g.example)) for g in gone[:most]], len(gone), whole=False)
@@ -77,26 +87,30 @@ def _lines(row: Example, stops: Sequence[Stop], whole: bool) -> Iterator[str]:
         for document in documents:
             yield f"{name}  {_named(document)}"
             yield f"          {_cut(document.full_text, whole)}"
-    yield "way       " + "  ".join(_told(stop) for stop in stops)
-    if whole:
-        yield from _asked(stops)
+    if not whole:
+        yield "way       " + "  ".join(_told(stop) for stop in stops)
+        return
+    for number, stop in enumerate(stops):
+        yield ""
+        yield f"-> {_told(stop)}"
+        yield from _written(stop, stops[:number])
 
 
 def _told(stop: Stop) -> str:
-    if stop.fate in {"made", "kept"}:
+    if stop.fate in FATES:
         return f"{stop.step}: {stop.fate}"
     return f"{stop.step}: DROPPED as {stop.fate}" + (f" ({_cut(stop.detail, whole=False)})" if stop.detail else "")
 
 
-def _asked(stops: Sequence[Stop]) -> Iterator[str]:
-    """What each step wrote down of the row."""
-    said: set[str] = set()
-    for stop in stops:
-        for name, value in sorted(stop.row.meta.items()):
-            line = f"meta      {name}: {value}"
-            if line not in said:
-                said.add(line)
-                yield line
+def _written(stop: Stop, before: Sequence[Stop]) -> Iterator[str]:
+    """What the step wrote down of the row, and the prompt that it sent."""
+    known = before[-1].row.meta if before else {}
+    for name, value in sorted(stop.row.meta.items()):
+        if known.get(name) != value:
+            yield f"   {name}: {json.dumps(value, ensure_ascii=False)}"
+    for message in stop.asked.messages if stop.asked else ():
+        yield f"   [{message.role}]"
+        yield from (f"   | {line}" for line in message.content.splitlines())
 
 
 def _named(document: Document) -> str:
@@ -109,9 +123,45 @@ def _cut(text: str, whole: bool) -> str:
     return flat if whole or len(flat) <= TEXT else flat[:TEXT] + " …"
 
 
+def shown(text: str) -> str:
+    r"""Text without what would steer a terminal: a document may hold escape sequences.
+
+    >>> shown("red \x1b[31m text\ttab")
+    'red �[31m text tab'
+    """
+    return _CONTROL.sub("�", text.replace("\t", " "))
+
+
+def rehearsed(run: RunFolder, stops: Sequence[Stop]) -> list[Stop]:
+    """The stops, those that asked a model with the request as it was sent; nothing is sent now.
+
+    A prompt that is no longer there, or a recipe that no longer loads, leaves them as they are.
+    """
+    try:
+        recipe = run.recipe()
+        steps = {step.name: step for step in recipe.steps if step.stage.backends_used()}
+        later = [_asked(stop, before, steps.get(stop.step), recipe) for before, stop in pairwise(stops)]
+    except SynthError:
+        return list(stops)
+    return [*stops[:1], *later]
+
+
+def _asked(stop: Stop, before: Stop, step: Step | None, recipe: Recipe) -> Stop:
+    if step is None or not step.where.names(before.row):
+        return stop
+    recorder = Recorder()
+    roles = dict.fromkeys(step.stage.backends_used(), recorder)
+    ctx = Context(step=step.name, seed=recipe.head.seed, source=recipe.source, backends=roles)
+    list(step.stage.run([before.row], ctx))
+    draw = stop.row.meta.get(step.name, {}).get("draw", 0)
+    return replace(stop, asked=recorder.asked[draw]) if draw < len(recorder.asked) else stop
+
+
 def _plain(row: Example) -> dict[str, Any]:
     return {**asdict(row), "tags": sorted(row.tags)}
 
 
-def _plain_stop(stop: Stop) -> dict[str, str]:
-    return {"step": stop.step, "id": stop.row.id, "fate": stop.fate, "detail": stop.detail}
+def _plain_stop(stop: Stop) -> dict[str, Any]:
+    asked = [{"role": m.role, "content": m.content} for m in stop.asked.messages] if stop.asked else []
+    plain = {"step": stop.step, "id": stop.row.id, "fate": stop.fate, "detail": stop.detail}
+    return plain | ({"asked": asked} if asked else {})

@@ -148,17 +148,17 @@ class Recipe:
         return Source(self.head.corpus, self.folder, self.head.exclude, self.limit, self.strict)
 
     def resolved(self) -> dict[str, Any]:
-        """The recipe as plain data with every default filled in, and nothing secret: `run` writes it beside the rows."""
+        """The recipe as plain data with every default filled in, and nothing secret: a run keeps it beside its rows."""
         plain = self.head.model_dump(mode="json", exclude={"steps", "backends"}, exclude_none=True)
         plain["backends"] = {role: _plain_backend(self.head, role, backend) for role, backend in self.backends.items()}
         plain["steps"] = [_plain_step(step) for step in self.steps]
-        return plain | ({"limit": self.limit} if self.limit is not None else {})
+        return plain
 
     @property
     def hash(self) -> str:
         """Eight hex digits that name its run folder: the recipe as resolved, and where its relative paths start."""
         place = "" if self.head.corpus.startswith("hf://") else str(self.folder.resolve())
-        plain = json.dumps([self.name, place, self.resolved()], sort_keys=True, ensure_ascii=False)
+        plain = json.dumps([self.name, place, self.limit, self.resolved()], sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 
@@ -169,6 +169,13 @@ def load(name: str, overrides: Sequence[str] = (), *, limit: int | None = None, 
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read: {error}") from error
+    return parse(text, path, overrides, limit=limit, strict=strict)
+
+
+def parse(
+    text: str, path: Path, overrides: Sequence[str] = (), *, limit: int | None = None, strict: bool = False
+) -> Recipe:
+    """The recipe that `text` holds, as if it stood at `path`. Raises RecipeError."""
     plain = read_yaml(text, path.name)
     if not isinstance(plain, dict):
         raise RecipeError(f"{path.name}: a recipe is a mapping with `steps:`; this is {_kind(plain)}")

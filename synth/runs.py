@@ -1,6 +1,6 @@
 """A run folder read back: its steps, their rows, and the way one row took.
 
-way(open_run("outputs"), "41ab")  ->  from_corpus: kept · generate: made · exact_dedup: kept · judge: dropped (irrelevant)
+    way(run, find_row(run, "41ab"))  ->  from_corpus made, generate made, judge irrelevant
 """
 
 from collections.abc import Iterator, Mapping, Set
@@ -9,7 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from synth.backend import Request
 from synth.errors import CorpusError, did_you_mean
+from synth.recipe import Recipe, parse
 from synth.store import StoredRows, read_dropped, read_json
 from synth.types import Dropped, Example
 
@@ -44,6 +46,12 @@ class RunFolder:
         marks = [(path.parent, read_json(path)) for path in sorted(self.folder.glob("[0-9][0-9]-*/done.json"))]
         return tuple(DoneStep(folder.name[3:], folder, mark) for folder, mark in marks if mark is not None)
 
+    def recipe(self) -> Recipe:
+        """The recipe that ran, its paths starting where they did then. Raises RecipeError where it no longer loads."""
+        mark = read_json(self.folder / "marks" / "recipe.json") or {}
+        text = (self.folder / "recipe.yaml").read_text(encoding="utf-8")
+        return parse(text, Path(mark.get("folder", self.folder), "recipe.yaml"), limit=mark.get("limit"))
+
     def step(self, name: str = "") -> DoneStep:
         """The step of this name, or the last one. Raises CorpusError where it is not there or not done."""
         if not name:
@@ -74,12 +82,13 @@ def _age(path: Path) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One step on the way of a row: the row as it left, or why it did not."""
+    """One step on the way of a row: the row as it left, or why it did not; `asked` where a request is known."""
 
     step: str
     fate: str
     row: Example
     detail: str = ""
+    asked: Request | None = None
 
 
 def find_row(run: RunFolder, begins: str) -> Example:
@@ -105,6 +114,9 @@ def way(run: RunFolder, row: Example) -> list[Stop]:
             stops.append(Stop(step.name, "kept" if kept.id in known else "made", kept))
             known.add(kept.id)
         stops.extend(Stop(step.name, d.reason, d.example, d.detail) for d in step.dropped(family))
+    for path in sorted(run.folder.glob("dataset/*/*.parquet")):
+        place = path.relative_to(run.folder).with_suffix("").as_posix()
+        stops.extend(Stop(place, "exported", found) for found in StoredRows(path).find({row.id}))
     return stops
 
 

@@ -99,10 +99,17 @@ def test_rows_are_shown_with_the_way_they_took(synth: Synth, recipe: Path) -> No
     synth("run", recipe, "--output", "run")
     said = synth("look", "run", "--most", 2)
     assert "from_corpus: made  extract: made  exact_dedup: kept  near_dedup: kept" in said.out
+    assert "dataset/retrieval/train: exported" in " ".join(said.out.split())
     first = json.loads(synth("look", "run", "--most", 1, "--json").out)["rows"][0]
     whole = synth("look", "run", "--row", first["id"][:10])
     assert first["query"] in whole.out
-    assert [stop["step"] for stop in first["way"]] == ["from_corpus", "extract", "exact_dedup", "near_dedup"]
+    assert [stop["step"] for stop in first["way"]] == [
+        "from_corpus",
+        "extract",
+        "exact_dedup",
+        "near_dedup",
+        "dataset/retrieval/train",
+    ]
     assert synth("look", "run", "--row", "zz").code == 2
     assert synth("look", "run", "--step", "extrakt").code == 2
 

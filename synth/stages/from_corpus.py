@@ -1,0 +1,213 @@
+"""Documents out of files, tables and datasets: one row for each piece of about 300 words, without a query yet.
+
+my-documents/guide.md
+    # Guide
+    ## Install
+    Unpack the archive, then run the installer.
+
+doc_id      guide.md#0
+parent_id   guide.md                                  "" where a document is not cut
+title       Guide > Install
+text        Unpack the archive, then run the installer.
+language    en
+meta        {"path": "guide.md", "line": 3}
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pydantic import Field, field_validator
+
+from synth.chunks import chunks
+from synth.documents.exclusion import Excluded, excluded
+from synth.documents.reading import Reading, content_hash, read
+from synth.documents.record import Columns, Place, Record, Unreadable
+from synth.errors import CorpusError
+from synth.languages import identify
+from synth.stage import Context, Stage
+from synth.types import Document, Dropped, Example, row_id
+
+
+class FromCorpus(Stage):
+    """Read the recipe's corpus: a folder, a file, a BEIR folder or a dataset on the Hub.
+
+    Files are .jsonl .csv .tsv (also .gz) .parquet .txt .md .rst .html, and with the extra `files` .pdf and .docx.
+    What cannot be read is dropped, what `exclude` names too, and of a document that stands twice the second one.
+    """
+
+    text_column: str = Field(default="", description="a table's column of text; found by its name unless given")
+    title_column: str = Field(default="", description="a table's column of titles; found by its name unless given")
+    id_column: str = Field(default="", description="a table's column of ids; found by its name unless given")
+    number_rows: bool = Field(
+        default=False, description="the file and the line as a row's id, whatever its id column says"
+    )
+    language_column: str = Field(
+        default="", description="a table's column of language codes, in place of identification"
+    )
+    language: str = Field(
+        default="", description="the code of the language that all documents are in, where it is known"
+    )
+    chunk: bool = Field(default=True, description="cut long documents between sentences, and files at their headings")
+    most_words: int = Field(default=300, ge=10, le=100_000, description="longest piece, in words")
+    pattern: str = Field(default="", description="which files of a folder to read, by name or path (*.md, guide/*)")
+    encoding: str = Field(default="utf-8", description="the encoding of files that do not declare theirs")
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            "text".encode(value)
+        except LookupError as error:
+            raise ValueError(f"no encoding is called {value!r}; utf-8, latin-1 or cp1252 are usual") from error
+        return value
+
+    def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
+        """Give the rows of each document, in the order of files and lines.
+
+        Raises CorpusError where there is nothing to read, where two documents have one id, and, if the run is strict,
+        for what cannot be read; MissingExtra for PDF and DOCX without the extra `files`.
+        """
+        del rows
+        tally = _Tally(excluded(ctx.source))
+        for found in read(ctx.source, self._reading(), ctx.warn):
+            if tally.kept == ctx.source.limit:
+                break
+            yield from self._outcomes(found, tally, ctx)
+        tally.tell(ctx)
+
+    def content_read(self, ctx: Context) -> str:
+        """A hash of the corpus and of the files that `exclude` names."""
+        return content_hash(ctx.source, self.pattern)
+
+    def _reading(self) -> Reading:
+        columns = Columns(self.text_column, self.title_column, self.id_column, self.language_column, self.number_rows)
+        return Reading(columns, self.pattern, self.encoding)
+
+    def _outcomes(self, found: Record | Unreadable, tally: "_Tally", ctx: Context) -> Iterator[Example | Dropped]:
+        if isinstance(found, Unreadable):
+            if ctx.source.strict and found.reason == "unreadable_document":
+                raise CorpusError(f"{found.place}: {found.fault}; mend it, or run without --strict to leave it out")
+            tally.count(found.reason, found.place)
+            yield _unreadable(found, ctx)
+            return
+        documents = self._documents(found)
+        reason, detail = tally.judge(found, documents)
+        if reason:
+            tally.count(reason, found.place)
+        for document in documents:
+            row = _row(document, ctx)
+            yield Dropped(row, reason, detail) if reason else row
+
+    def _documents(self, record: Record) -> list[Document]:
+        """The pieces of a record; the record itself, under its own id, where there is but one."""
+        language = self.language or record.language or identify(record.text[:_SAMPLED]).code
+        pieces = self._pieces(record, language)
+        if len(pieces) == 1:
+            (piece,) = pieces
+            return [_document(piece, record.doc_id, "", language, record.place)]
+        return [
+            _document(piece, f"{record.doc_id}#{n}", record.doc_id, language, record.place)
+            for n, piece in enumerate(pieces)
+        ]
+
+    def _pieces(self, record: Record, language: str) -> list["_Piece"]:
+        first = record.sections[0]
+        if not self.chunk:
+            title = first.headings[0] if len(record.sections) > 1 and first.headings else first.title
+            return [_Piece(title, record.text, first.line)]
+        return [
+            _Piece(section.title, text, section.line)
+            for section in record.sections
+            for text in chunks(section.text, language, self.most_words)
+        ]
+
+
+_SAMPLED = 5_000
+"""Characters of a document that its language is told by."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece of a document, and the line where its section begins; 0 for rows, which may come in any order."""
+
+    title: str
+    text: str
+    line: int
+
+
+def _document(piece: _Piece, doc_id: str, parent_id: str, language: str, place: Place) -> Document:
+    meta = {"path": place.path, "line": piece.line} if piece.line else {"path": place.path}
+    return Document(piece.text, doc_id, piece.title, parent_id, language, meta=meta)
+
+
+def _row(document: Document, ctx: Context) -> Example:
+    text = "\0".join((document.doc_id, document.title, document.text))
+    born = row_id(ctx.step or "from_corpus", 0, text)
+    return Example(id=born, positives=(document,), language=document.language)
+
+
+def _unreadable(found: Unreadable, ctx: Context) -> Dropped:
+    """The row of what cannot be read: its place, and the beginning of what stands there."""
+    place = found.place
+    meta = {"path": place.path, "line": place.line} if place.line else {"path": place.path}
+    born = row_id(ctx.step or "from_corpus", 0, f"{place}\0{found.fault}")
+    document = Document(found.beginning, str(place), meta=meta)
+    return Dropped(Example(id=born, positives=(document,), meta=meta), found.reason, f"{place}: {found.fault}")
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What has been read so far: which ids with which text, how many documents were kept, and why others were not."""
+
+    excluded: Excluded
+    kept: int = 0
+    gone: Counter[str] = field(default_factory=Counter)
+    first: Place | None = None
+    seen: dict[str, tuple[int, Place]] = field(default_factory=dict)
+
+    def count(self, reason: str, place: Place) -> None:
+        """A document is dropped."""
+        self.gone[reason] += 1
+        if reason == "unreadable_document" and self.first is None:
+            self.first = place
+
+    def judge(self, record: Record, documents: list[Document]) -> tuple[str, str]:
+        """Why a document is dropped, as a slug and in words; two empty texts where it is kept.
+
+        Raises CorpusError where its id already stands for another text.
+        """
+        if twin := self._twin(record.doc_id, (record.sections[0].title, record.text), record.place):
+            return "duplicate_document", f"{record.doc_id} already stands at {twin}, with the same text"
+        pieces = [document for document in documents if document.parent_id]
+        if why := self.excluded.why([record.doc_id, *(piece.doc_id for piece in pieces)], record.text):
+            return "excluded", why
+        for piece in pieces:
+            self._twin(piece.doc_id, (piece.title, piece.text), record.place)
+        self.kept += 1
+        return "", ""
+
+    def _twin(self, doc_id: str, content: tuple[str, str], place: Place) -> Place | None:
+        """Where the same document stood before; None for a new one."""
+        known, before = self.seen.setdefault(doc_id, (hash(content), place))
+        if before is place:
+            return None
+        if known == hash(content):
+            return before
+        raise CorpusError(
+            f"{place}: the id {doc_id!r} already stands at {before} with another text; give each document its own id, "
+            "or set `number_rows: true` of from_corpus"
+        )
+
+    def tell(self, ctx: Context) -> None:
+        """Warn of what was left out. Raises CorpusError where nothing was kept."""
+        gone = ", ".join(f"{count} {reason}" for reason, count in self.gone.most_common())
+        first = f" (first: {self.first})" if self.first else ""
+        if not self.kept:
+            why = f"none of its documents can be used: {gone}{first}" if gone else "it holds no documents"
+            raise CorpusError(f"corpus {ctx.source.corpus}: {why}; `synth init` of it says what is in it")
+        if gone:
+            shown = f"`synth look RUN --step {ctx.step or 'from_corpus'}` shows them"
+            ctx.warn(f"corpus {ctx.source.corpus}: documents left out: {gone}{first}; {shown}")
+        if ctx.source.exclude and not self.gone["excluded"] and ctx.source.limit is None:
+            ctx.warn(f"exclude {', '.join(ctx.source.exclude)}: none of these documents is in the corpus")
