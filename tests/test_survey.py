@@ -1,11 +1,12 @@
 import json
+from collections import Counter
 
 import pytest
 
 from synth.errors import CorpusError, OutputError
 from synth.recipe import load
 from synth.stage import Source
-from synth.survey import init, quoted, recipe_for, survey
+from synth.survey import Survey, init, quoted, recipe_for, survey
 from synth.yaml12 import read_yaml
 
 NILE = "The river rises every summer and floods the fields along its banks."
@@ -56,6 +57,12 @@ def test_the_table_fits_80_columns_whatever_is_in_it(tmp_path):
     lines = survey(Source(str(tmp_path))).lines()
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("cannot be read  ") for line in lines)
+
+
+@pytest.mark.parametrize("length", range(50, 75))
+def test_a_number_stays_on_a_line_with_its_per_cent(length):
+    found = Survey("docs", documents=1, words=[9], languages=Counter({"x" * length: 1}))
+    assert not [line for line in found.lines() if line.strip() == "%"]
 
 
 def test_a_survey_is_json(corpus):

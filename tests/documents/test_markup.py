@@ -89,6 +89,12 @@ def test_rubbish_is_read_in_a_moment(read, piece):
     assert time.process_time() - began < 5
 
 
+def test_a_line_of_rubbish_is_not_searched_for_marks():
+    began = time.process_time()
+    assert rst_sections(":a" * 100_000)[0].text == ":a" * 100_000
+    assert time.process_time() - began < 5
+
+
 def test_rst_headings_are_told_apart_by_how_they_are_adorned():
     text = (
         "=====\nGuide\n=====\n\nintro\n\nInstall\n-------\nunpack\n\nLinux\n~~~~~\napt\n\nUse\n---\nrun\n\n"
