@@ -4,7 +4,9 @@ embedder = load("outputs/extract-3f/model")
 embedder.encode(["how long is the Nile"], kind="query").shape  ->  (1, 512)
 """
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -43,8 +45,24 @@ class Embedder:
         return np.asarray(vectors, dtype=np.float32)
 
     def identity(self) -> str:
-        """What goes into the key of a step that asks it."""
-        return self.name
+        """What goes into the key of a step that asks it; see `identity_of`."""
+        return identity_of(self.name)
+
+
+def identity_of(name: str) -> str:
+    """What a model is known by, without loading it: the hash of a folder's files, so that one retrained is another.
+
+    A hub id stands for itself: name a revision in the recipe where it matters.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode("utf-8", "surrogatepass") + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest())
+    return digest.hexdigest()
 
 
 def load(name: str) -> Embedder:

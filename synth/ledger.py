@@ -19,41 +19,44 @@ class Ledger:
         self.dropped: Counter[str] = Counter()
         self._is_filter = is_filter
         self._open: set[str] = set()
-        self._kept_ids: set[str] = set()
+        self._fates: dict[str, bool] = {}
         self._lock = threading.Lock()
 
-    def enter(self, row: Example) -> None:
+    def enter(self, row_id: str) -> None:
         """A row came in."""
         with self._lock:
             self.came_in += 1
-            self._open.add(row.id)
+            self._open.add(row_id)
 
     def settle(self, outcome: Example | Dropped) -> None:
-        """A row went out or was dropped: close what it settles."""
+        """A row was kept or dropped: close what that settles. RuntimeError for a fate that cannot be: a step's bug."""
         row = outcome.example if isinstance(outcome, Dropped) else outcome
         with self._lock:
-            if isinstance(outcome, Dropped):
-                self.dropped[outcome.reason] += 1
-            else:
-                self._keep(row)
-            known = row.id in self._open
-            self._open.discard(row.id)
-            if self._is_filter and not known:
+            given = row.id in self._open
+            if self._is_filter and not given:
                 raise RuntimeError(
-                    f"step {self.step}: the filter gave row {row.id}, which it had not been given, or twice"
+                    f"step {self.step}: it gave row {row.id}, which it had not been given, or gave it twice"
                 )
-            self._open.difference_update(row.parents)
+            if given:
+                self._open.discard(row.id)
+            else:
+                self._open.difference_update(row.parents)
+            self._note(row.id, outcome)
 
     @property
     def waiting(self) -> int:
         """Rows that have no fate yet."""
         return len(self._open)
 
-    def _keep(self, row: Example) -> None:
-        if row.id in self._kept_ids:
-            raise RuntimeError(f"step {self.step}: it kept row {row.id} twice")
-        self._kept_ids.add(row.id)
-        self.kept += 1
+    def _note(self, row_id: str, outcome: Example | Dropped) -> None:
+        kept = not isinstance(outcome, Dropped)
+        if row_id in self._fates and (kept or self._fates[row_id]):
+            raise RuntimeError(f"step {self.step}: row {row_id} got two fates")
+        self._fates[row_id] = kept
+        if isinstance(outcome, Dropped):
+            self.dropped[outcome.reason] += 1
+        else:
+            self.kept += 1
 
     def close(self) -> None:
         """Raise RuntimeError if a row has no fate: that is a bug of the step."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from synth.pipeline import StepRun
+    from synth.step_run import StepRun
 
 REFRESH_S = 0.25
 

@@ -29,6 +29,8 @@ from synth.types import Example, Origin
 from synth.yaml12 import read_yaml
 
 STEP_KEYS = ("use", "name", "where")
+PATHS = ("corpus", "evaluate", "exclude")
+"""Keys at the top of a recipe that hold paths."""
 
 
 class Where(BaseModel):
@@ -179,6 +181,8 @@ def parse(
     plain = read_yaml(text, path.name)
     if not isinstance(plain, dict):
         raise RecipeError(f"{path.name}: a recipe is a mapping with `steps:`; this is {_kind(plain)}")
+    if not isinstance(plain.get("steps", []), list):
+        raise RecipeError(f"{path.name}: steps: must be a list of steps, not {_kind(plain['steps'])}")
     for override in overrides:
         _apply(plain, override, path.name)
     return _build(plain, path, text, (limit, strict))
@@ -191,7 +195,7 @@ def _build(plain: dict[str, Any], path: Path, text: str, run: tuple[int | None, 
         head = Head.model_validate(plain)
     except ValidationError as error:
         raise RecipeError(f"{path.name}: {explain(error, Head)}") from error
-    name = path.parent.name if path.stem == "recipe" else path.stem
+    name = (path.resolve().parent.name if path.stem == "recipe" else path.stem) or "recipe"
     steps = tuple(_step(entry, number, path) for number, entry in enumerate(head.steps))
     _unique_names(steps, path.name)
     backends = {role: _backend(role, entry, path) for role, entry in head.backends.items()}
@@ -255,6 +259,8 @@ def _apply(plain: dict[str, Any], override: str, place: str) -> None:
     if not equals:
         raise RecipeError(f"--set {override}: must be step.option=value or key=value")
     value = read_yaml(text, f"--set {target}") if text else ""
+    if target in PATHS:
+        value = [_from_here(v) for v in value] if isinstance(value, list) else _from_here(value)
     first, *rest = target.split(".")
     steps = {_name_of(entry): entry for entry in plain.get("steps") or () if isinstance(entry, dict)}
     if rest and first in steps:
@@ -264,6 +270,14 @@ def _apply(plain: dict[str, Any], override: str, place: str) -> None:
     else:
         names = [*steps, *Head.model_fields]
         raise RecipeError(f"{place}: --set {target}: no step or key is called {first!r}{did_you_mean(first, names)}")
+
+
+def _from_here(value: object) -> object:
+    """A path of the command line starts in the working folder, whereas one in a recipe starts beside the recipe."""
+    if not isinstance(value, str) or not value or value.startswith("hf://"):
+        return value
+    path = Path(value.rpartition(":")[0] or value if not Path(value).exists() else value).expanduser()
+    return str(Path.cwd() / Path(value).expanduser()) if path.exists() or "/" in value else value
 
 
 def _put(plain: dict[str, Any], path: Sequence[str], value: object) -> None:

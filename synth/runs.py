@@ -1,6 +1,6 @@
 """A run folder read back: its steps, their rows, and the way one row took.
 
-    way(run, find_row(run, "41ab"))  ->  from_corpus made, generate made, judge irrelevant
+way(run, find_row(run, "41ab"))  ->  from_corpus made, generate made, judge irrelevant
 """
 
 from collections.abc import Iterator, Mapping, Set

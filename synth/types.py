@@ -8,6 +8,7 @@ A row fresh from a source has a document and no query yet; a maker gives it one:
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -96,7 +97,13 @@ def row_id(step: str, draw: int, text: str, parents: Sequence[str] = ()) -> str:
     return digest.hexdigest()
 
 
+def digest_of(*parts: object) -> str:
+    """32 hex digits for plain data: what keys are made of. Mappings with the same items have the same digest."""
+    plain = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 def child_of(row: Example, step: str, draw: int, query: str) -> Example:
-    """What a maker makes of `row` in its draw number `draw`: a row of its own id, with this query, whose parent is `row`."""
+    """What a maker makes of `row` in its draw number `draw`: a new id, this query, and `row` as its parent."""
     born = row_id(step, draw, query, [row.id])
     return replace(row, id=born, query=query, meta={**row.meta, "parents": [row.id]})

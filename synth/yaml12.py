@@ -12,6 +12,9 @@ import yaml
 from synth.errors import RecipeError
 
 
+MOST_DIGITS = 300
+
+
 class _Loader(yaml.SafeLoader):
     pass
 
@@ -39,7 +42,6 @@ for _tag, (_rule, _first) in _RULES.items():
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
     seen: dict[Any, int] = {}
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
@@ -48,11 +50,14 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
         seen[key] = 1
+    loader.flatten_mapping(node)
     return {loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value}
 
 
 def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
     digits = loader.construct_scalar(node).replace("_", "")
+    if len(digits) > MOST_DIGITS:
+        raise yaml.constructor.ConstructorError(None, None, f"a number of {len(digits)} digits", node.start_mark)
     return int(digits, 16) if digits.startswith("0x") else int(digits)
 
 

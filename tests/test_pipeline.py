@@ -1,13 +1,14 @@
 """Steps stream, `where:` lets rows pass, and no row is without a fate."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.conftest import RECIPE, Synth
 
 from synth.pipeline import Pipeline
 from synth.recipe import load
+from tests.conftest import RECIPE, Synth, write_corpus
 
 LOSES = '''"""Loses a row now and then."""
 from synth.stage import Stage
@@ -60,6 +61,38 @@ def test_a_stage_that_loses_rows_is_a_bug_that_is_found(recipe: Path, tmp_path: 
         Pipeline(load(str(recipe)), tmp_path / "run").run()
 
 
+@pytest.mark.parametrize("documents", [8, 3000])
+def test_a_stage_that_stops_reading_early_is_a_bug_that_is_found(documents: int, recipe: Path, tmp_path: Path) -> None:
+    write_corpus(
+        tmp_path / "corpus", {f"d{n}": f"River {n} runs to the sea. Bridge {n} spans it." for n in range(documents)}
+    )
+    early = LOSES.replace("Loses", "Early").replace("if number % 3:", "if number == 9: return\n            if True:")
+    beside(recipe, "early", early, "use: early")
+    with pytest.raises(RuntimeError, match="step early: .* rows came in and have no fate"):
+        Pipeline(load(str(recipe)), tmp_path / "run").run()
+
+
+def test_a_users_own_code_is_part_of_the_key(recipe: Path, tmp_path: Path) -> None:
+    beside(recipe, "tags", TAGS, "use: tags")
+    first = Pipeline(load(str(recipe)), tmp_path / "run")
+    first.run()
+    (tmp_path / "tags.py").write_text(TAGS.replace('"odd"', '"even"'))
+    second = Pipeline(load(str(recipe)), tmp_path / "run")
+    second.run()
+    assert first.runs[1].key == second.runs[1].key
+    assert first.runs[2].key != second.runs[2].key
+    assert not second.runs[2].reused
+
+
+def test_what_was_warned_of_is_told_again(synth: Synth, recipe: Path, tmp_path: Path) -> None:
+    file = tmp_path / "corpus" / "corpus.jsonl"
+    file.write_text(file.read_text() + "{not json\n")
+    first = json.loads(synth("run", recipe, "--output", "run", "--json").out)
+    second = json.loads(synth("run", recipe, "--output", "run", "--json").out)
+    assert first["warnings"] == second["warnings"] != []
+    assert synth("run", recipe, "--output", "run", "--strict").code == 2
+
+
 @pytest.mark.parametrize("scope", ["row", "set"])
 def test_rows_that_where_does_not_name_pass_untouched(scope: str, recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "tags.py").write_text(TAGS)
@@ -77,7 +110,7 @@ def test_every_step_keeps_its_ledger(synth: Synth, recipe: Path, tmp_path: Path)
     synth("run", recipe, "--output", "run")
     marks = [json.loads(p.read_text()) for p in sorted(tmp_path.glob("run/*/done.json"))]
     assert [mark["step"] for mark in marks] == ["from_corpus", "extract", "exact_dedup", "near_dedup"]
-    for before, after in zip(marks[1:], marks[2:], strict=False):
+    for before, after in pairwise(marks[1:]):
         assert after["kept"] + sum(after["dropped"].values()) == before["kept"]
     assert all(mark["key"] and mark["content"] and mark["seconds"] >= 0 for mark in marks)
 

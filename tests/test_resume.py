@@ -16,7 +16,7 @@ from tests.conftest import CORPUS, RECIPE, Synth, write_corpus
 
 def start(recipe: Path, output: Path, *more: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "synth", "run", str(recipe), "--output", str(output), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
 
 
 def digest(folder: Path) -> dict[str, str]:

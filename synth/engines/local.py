@@ -18,10 +18,13 @@ HANDOVER = 64
 """Rows handed over at once while they come quickly."""
 PATIENCE_S = 0.05
 """A row waits no longer than this for company, as long as rows keep coming."""
+STOPPING_S = 2.0
+"""How long the other steps may take to stop after one has failed; they are left behind then."""
+Put = Callable[[Example], None]
 
 
-class Stopped(Exception):
-    """Another step failed or the user stopped the run: end quietly."""
+class Stopped(BaseException):
+    """Another step failed or the user stopped the run: end quietly. No `except Exception` of a stage swallows it."""
 
 
 class Channel:
@@ -95,15 +98,18 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One row-wise step in a line: rows in, the rows it kept out. `finish` is called once, after its last worker."""
+    """One row-wise step in a line: `work(rows, put)` puts the rows that it keeps, in each of its workers.
 
-    work: Callable[[Iterable[Example]], Iterator[Example]]
+    `finish` is called once, after its last worker and after the `finish` of the step before.
+    """
+
+    work: Callable[[Iterable[Example], Put], None]
     finish: Callable[[], None]
     workers: int = 1
 
 
 def run_line(links: list[Link], rows: Iterable[Example]) -> None:
-    """Run a line of steps over `rows`; the first error of any of them is raised after all have stopped."""
+    """Run a line of steps over `rows`; the first error of any of them is raised after the others have stopped."""
     line = _Line(links, rows)
     line.start()
     line.wait()
@@ -117,6 +123,7 @@ class _Line:
         self._rows = rows
         self._channels = [Channel(link.workers, self._stop) for link in links]
         self._left = [link.workers for link in links]
+        self._finished = [threading.Event() for _ in links]
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
@@ -129,11 +136,13 @@ class _Line:
 
     def wait(self) -> None:
         try:
-            for thread in self._threads:
-                while thread.is_alive():
-                    thread.join(timeout=0.5)
+            while not self._stop.is_set() and any(thread.is_alive() for thread in self._threads):
+                next(thread for thread in self._threads if thread.is_alive()).join(timeout=0.2)
         finally:
             self._stop.set()
+        until = time.monotonic() + STOPPING_S
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, until - time.monotonic()))
         if self._errors:
             raise self._errors[0]
 
@@ -149,17 +158,27 @@ class _Line:
 
     def _work(self, number: int) -> None:
         link = self._links[number]
-        rows: Iterable[Example] = self._rows if number == 0 else self._channels[number - 1]
-        last = number == len(self._links) - 1
         sender = Sender(self._channels[number])
-        for row in link.work(rows):
+        last = number == len(self._links) - 1
+
+        def put(row: Example) -> None:
             if self._stop.is_set():
                 raise Stopped
             if not last:
                 sender.put(row)
+
+        link.work(self._rows if number == 0 else self._channels[number - 1], put)
         sender.done()
         with self._lock:
             self._left[number] -= 1
             mine_is_last = self._left[number] == 0
         if mine_is_last:
-            link.finish()
+            self._finish(number)
+
+    def _finish(self, number: int) -> None:
+        """Finish a step, never before the one it reads from: a step that is done stands on one that is."""
+        while number and not self._finished[number - 1].wait(timeout=0.2):
+            if self._stop.is_set():
+                raise Stopped
+        self._links[number].finish()
+        self._finished[number].set()
