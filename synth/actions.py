@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synth.beir import read as read_test_set
+from synth.build import about
+from synth.card import Fate
 from synth.embedder import load
-from synth.errors import CorpusError, RecipeError, did_you_mean
+from synth.errors import CorpusError, OutputError, RecipeError, did_you_mean
 from synth.evaluation import compare
 from synth.export import export, read_dataset
 from synth.hub import push
 from synth.runs import open_run
 from synth.scores import Evaluation
-from synth.store import writing
+from synth.store import locked, writing
 from synth.training import TrainOptions
 from synth.types import Document, Example
 
@@ -22,9 +24,16 @@ if TYPE_CHECKING:
 
 
 def export_run(folder: Path, format_: str, output: Path | None) -> dict[str, Any]:
-    """Write the last step's rows of a run in a format, beside them or in `output`; what was written."""
+    """Write the last step's rows of a run in a format, into its folder `export` or `output`; what was written.
+
+    The split is that of the run's own dataset.
+    """
     run = open_run(folder)
-    done = export(run.step().kept, output or run.folder, [format_])
+    recipe = run.recipe()
+    fates = [Fate(step.name, step.mark["kept"], step.mark["dropped"]) for step in run.steps]
+    target = output or run.folder / "export"
+    with locked(target, lambda: None):
+        done = export(run.step().kept, target, [format_], seed=recipe.head.seed, about=about(recipe, fates))
     return {"folder": str(done.folder / format_), **done.counts[format_]}
 
 
@@ -34,8 +43,9 @@ def train_dataset(dataset: Path, output: Path, options: TrainOptions, seed: int)
 
     folder = dataset / "dataset" if (dataset / "dataset").is_dir() else dataset
     rows = [row for part in read_dataset(folder)["train"] for row in part]
-    with writing(output):
-        result = train(rows, options, output, seed, _documents(rows))
+    if output.is_dir() and any(output.iterdir()) and not (output / "modules.json").is_file():
+        raise OutputError(f"{output}: it holds files that are no model's; name a new or empty folder with --output")
+    result = train(rows, options, output, seed, _documents(rows))
     return {
         "model": str(result.model),
         "untrained": result.untrained,
@@ -56,8 +66,6 @@ def embed_file(model: str, file: Path, output: Path, *, queries: bool) -> dict[s
     if output.suffix not in {".npy", ".parquet"}:
         raise RecipeError(f"{output}: vectors go to a .npy or a .parquet file")
     texts = list(_texts(file))
-    if not texts:
-        raise CorpusError(f"{file}: there is no text in it; a line each, or JSONL with a `text`")
     vectors = load(model).encode(texts, kind="query" if queries else "document")
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -80,15 +88,15 @@ def _write_vectors(output: Path, texts: Sequence[str], vectors: Any) -> None:
 
 
 def _texts(file: Path) -> Iterator[str]:
+    """One text a line, so that the vectors stand in the order of the lines; an empty line is an error, not a gap."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").replace("\r\n", "\n").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{file}: cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
-        if file.suffix == ".jsonl" and line.strip():
-            yield _text_of(line, f"{file}:{number}")
-        elif line.strip():
-            yield line
+        if not line.strip():
+            raise CorpusError(f"{file}:{number}: the line is empty; each line is a text to embed")
+        yield _text_of(line, f"{file}:{number}") if file.suffix == ".jsonl" else line
 
 
 def _text_of(line: str, place: str) -> str:

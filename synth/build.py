@@ -8,33 +8,34 @@ outputs/<recipe>-<hash>/
   evaluation.json  run.json
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synth import __version__
 from synth.beir import TestSet
 from synth.beir import read as read_test_set
-from synth.card import About, Fate, with_evaluation
+from synth.card import About, Fate, with_evaluation, without_secrets
+from synth.embedder import identity_of
 from synth.embedder import load as load_embedder
-from synth.errors import RecipeError, need
+from synth.errors import MissingExtra, OutputError, RecipeError, SynthError, need
 from synth.evaluation import evaluate
 from synth.export import export as export_rows
 from synth.export import read_dataset
 from synth.hub import push
 from synth.pipeline import Pipeline
 from synth.progress import Show
-from synth.recipe import Recipe, Step
+from synth.recipe import Recipe
 from synth.scores import Evaluation, notes, table
 from synth.splits import validation_ids
 from synth.stage import Context, Rows
-from synth.store import locked, read_json, write_json, write_whole, writing
-from synth.types import Example
+from synth.store import locked, read_json, write_json, write_whole
+from synth.terminal import shown
+from synth.types import Example, digest_of
 from synth.usage import total
 from synth.yaml12 import write_yaml
 
@@ -94,7 +95,7 @@ class Build:
         for name, place in self.exported.items():
             console.print(f"{name:<10} {place}", soft_wrap=True)
         for warning in self.pipeline.warnings:
-            console.print(f"warning: {warning}", soft_wrap=True)
+            console.print(shown(f"warning: {warning}"), soft_wrap=True)
 
 
 def funnel(pipeline: Pipeline) -> "Table":
@@ -120,13 +121,15 @@ def build(recipe: Recipe, folder: Path | None, show: Show, *, publish: bool = Fa
     Raises SynthError for what the user can mend, before anything is spent where that can be known.
     """
     folder = folder or OUTPUTS / f"{recipe.name}-{recipe.hash}"
-    done = Build(recipe, folder, Pipeline(recipe, folder), show)
     tests = ready(recipe)
+    done = Build(recipe, folder, Pipeline(recipe, folder), show)
+    done.pipeline.look_ahead()
     if publish and recipe.head.publish is None:
         raise RecipeError(f"{recipe.name}: --publish needs `publish: {{repo: owner/name}}` in the recipe")
+    _check_ours(folder)
     with locked(folder, lambda: show.say(f"another run works in {folder}; waiting for it")):
         begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-        write_whole(folder / "recipe.yaml", write_yaml(recipe.resolved()).encode())
+        write_whole(folder / "recipe.yaml", _resolved_text(recipe).encode())
         write_json(folder / "marks" / "recipe.json", {"folder": str(recipe.folder.resolve()), "limit": recipe.limit})
         try:
             _work(done, tests)
@@ -139,71 +142,125 @@ def build(recipe: Recipe, folder: Path | None, show: Show, *, publish: bool = Fa
     return done
 
 
+def _check_ours(folder: Path) -> None:
+    """Raise OutputError for a folder that holds anything but a run: a run replaces what stands in its folder."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / ".lock").exists():
+        raise OutputError(f"{folder}: it holds files that are no run's; name a new or empty folder with --output")
+
+
+def _resolved_text(recipe: Recipe) -> str:
+    """The opening comment and the recipe with every default filled in, without keys and passwords."""
+    comment = "".join(line + "\n" for line in takewhile(lambda line: line.startswith("#"), recipe.text.splitlines()))
+    return without_secrets(comment + write_yaml(recipe.resolved()))
+
+
 def ready(recipe: Recipe) -> list[TestSet]:
-    """The recipe's test sets, after looking that all it needs is there: backends, extras, test sets.
+    """The recipe's test sets, after looking that all it needs is there.
 
     Raises SynthError. Nothing is written and no model is asked.
     """
+    gone = missing(recipe)
+    if gone:
+        raise gone[0]
+    return test_sets(recipe)
+
+
+def missing(recipe: Recipe) -> list[SynthError]:
+    """What a run would need and does not have yet: backends that are not set, extras that are not installed."""
+    gone: list[SynthError] = []
     for step in recipe.steps:
-        _check_names(step, recipe)
-    if recipe.head.train is not None:
-        need("sentence_transformers", "train", "train")
-    if recipe.head.evaluate and recipe.head.train is None:
+        ctx = Context(step=step.name, backends=recipe.backends)
+        for role in step.stage.backends_used():
+            try:
+                ctx.backend(role)
+            except RecipeError as error:
+                gone.append(error)
+    models = [name for step in recipe.steps for name in step.stage.embedders_used()]
+    for part in ["train"] * (recipe.head.train is not None) + models:
+        try:
+            need("sentence_transformers", "train", part)
+        except MissingExtra as error:
+            gone.append(error)
+    return gone
+
+
+def test_sets(recipe: Recipe) -> list[TestSet]:
+    """The test sets that the recipe names, read and checked, and what else can be wrong before it runs."""
+    head = recipe.head
+    _sources_first(recipe)
+    for step in recipe.steps:
+        for name in step.stage.embedders_used():
+            Context(step=step.name, embedders=dict.fromkeys(head.embedders)).embedder(name)  # type: ignore[arg-type]  # names only
+    if (
+        head.train is not None
+        and head.train.base.startswith((".", "/", "~"))
+        and not _beside(recipe, head.train.base).is_dir()
+    ):
+        raise RecipeError(f"{recipe.name}: train: base: there is no model in {_beside(recipe, head.train.base)}")
+    if head.evaluate and head.train is None:
         raise RecipeError(f"{recipe.name}: `evaluate:` measures a trained model: add `train: {{base: static}}`")
-    return [read_test_set(_beside(recipe, place)) for place in recipe.head.evaluate]
+    return [read_test_set(str(_beside(recipe, place))) for place in head.evaluate]
 
 
-def _check_names(step: Step, recipe: Recipe) -> None:
-    ctx = Context(step=step.name, source=recipe.source, backends=recipe.backends)
-    for role in step.stage.backends_used():
-        ctx.backend(role)
-    step.stage.content_read(ctx)
-    for name in step.stage.embedders_used():
-        if name not in recipe.head.embedders:
-            ctx.embedder(name)
+def _sources_first(recipe: Recipe) -> None:
+    """Raise RecipeError where a step looks at the corpus before all of it has been read."""
+    reader = next((step for step in recipe.steps if step.stage.reads_corpus()), None)
+    late = [step for step in recipe.steps if step.is_source and reader is not None and step.number > reader.number]
+    if reader is not None and late:
+        raise RecipeError(f"{recipe.name}: {reader.name} looks at the whole corpus: put {late[0].name} before it")
 
 
-def _beside(recipe: Recipe, place: str) -> str:
-    path = Path(place).expanduser()
-    return place if path.is_absolute() else str(recipe.folder / path)
+def _beside(recipe: Recipe, place: str) -> Path:
+    return recipe.folder / Path(place).expanduser()
 
 
 def _work(done: Build, tests: list[TestSet]) -> None:
     recipe, pipeline, folder = done.recipe, done.pipeline, done.folder
     with done.show.steps(pipeline.runs):
         rows = pipeline.run()
-    made = _key(pipeline.runs[-1].content, recipe.head.seed, recipe.head.export, recipe.text, asdict(_about(done)))
+    content = [run.content for run in pipeline.runs if run.step.is_source or run is pipeline.runs[-1]]
+    made = digest_of(content, recipe.head.seed, recipe.head.export, asdict(about(recipe, _fates(done))))
     with done.show.phase("export"):
         _once(folder, "export", made, recipe.head.export, lambda: _export(done, rows))
     done.exported = {name: str(folder / name) for name in recipe.head.export}
     if recipe.head.train is None:
         return
-    fitted = _key(pipeline.runs[-1].content, recipe.head.seed, recipe.head.train.model_dump(mode="json"), __version__)
+    base = identity_of(str(_beside(recipe, recipe.head.train.base)))
+    options = recipe.head.train.model_dump(mode="json")
+    fitted = digest_of(content, recipe.head.seed, recipe.head.export, options, base, __version__)
     with done.show.phase("train"):
         mark = _once(folder, "train", fitted, ["model"], lambda: _train(done, rows))
     done.exported["model"] = str(folder / "model")
     if not tests:
         return
     with done.show.phase("evaluate"):
-        measured = _key(fitted, made, [_test_key(test) for test in tests])
+        measured = digest_of(fitted, made, [_test_key(test) for test in tests])
         told = _once(folder, "evaluate", measured, [], lambda: _evaluate(done, tests, mark["untrained"]))
     done.evaluation = Evaluation.from_json(told["evaluation"])
 
 
 def _export(done: Build, rows: Rows) -> dict[str, Any]:
     formats = done.recipe.head.export
-    exported = export_rows(rows, done.folder, formats, seed=done.recipe.head.seed, about=_about(done))
+    # The scores of other rows go: a card is written without them, and what was measured is measured again.
+    for stale in ("evaluation.json", "marks/evaluate.json"):
+        (done.folder / stale).unlink(missing_ok=True)
+    exported = export_rows(
+        rows, done.folder, formats, seed=done.recipe.head.seed, about=about(done.recipe, _fates(done))
+    )
     return {"counts": {name: dict(counts) for name, counts in exported.counts.items()}}
 
 
-def _about(done: Build) -> About:
-    recipe = done.recipe
-    fates = [Fate(run.step.name, run.kept, run.dropped) for run in done.pipeline.runs]
+def about(recipe: Recipe, fates: Sequence[Fate]) -> About:
+    """What a card tells of a run of this recipe whose steps had these fates."""
     asked = {role for step in recipe.steps for role in step.stage.backends_used()}
     models = {role: recipe.backends[role].model for role in asked}
     named = {name for step in recipe.steps for name in step.stage.embedders_used()}
     models |= {name: recipe.head.embedders[name] for name in named if name in recipe.head.embedders}
-    return About(recipe.name, recipe.text, fates, models, seed=recipe.head.seed, version=__version__)
+    return About(recipe.name, _resolved_text(recipe), fates, models, seed=recipe.head.seed, version=__version__)
+
+
+def _fates(done: Build) -> list[Fate]:
+    return [Fate(run.step.name, run.kept, run.dropped) for run in done.pipeline.runs]
 
 
 def _train(done: Build, rows: Rows) -> dict[str, Any]:
@@ -213,9 +270,11 @@ def _train(done: Build, rows: Rows) -> dict[str, Any]:
     if head.train is None:
         raise RecipeError(f"{done.recipe.name}: it has no `train:`")
     learned = _learned(done, rows)
-    with writing(done.folder / "model"):
-        result = train(learned, head.train, done.folder / "model", head.seed, done.pipeline.corpus().documents)
-    return {"untrained": result.untrained, "rows": result.rows, "steps": result.steps, "seconds": result.seconds}
+    model, documents = done.folder / "model", done.pipeline.corpus().documents
+    result = train(learned, head.train, model, head.seed, documents)
+    untrained = Path(result.untrained)
+    base = untrained.name if untrained.parent == done.folder else result.untrained
+    return {"untrained": base, "rows": result.rows, "steps": result.steps, "seconds": result.seconds}
 
 
 def _learned(done: Build, rows: Rows) -> Iterator[Example]:
@@ -230,7 +289,8 @@ def _learned(done: Build, rows: Rows) -> Iterator[Example]:
 
 
 def _evaluate(done: Build, tests: list[TestSet], untrained: str) -> dict[str, Any]:
-    models = load_embedder(str(done.folder / "model")), load_embedder(untrained)
+    base = done.folder / untrained
+    models = load_embedder(str(done.folder / "model")), load_embedder(str(base) if base.is_dir() else untrained)
     found = evaluate(tests, *models, done.pipeline.corpus().documents, done.recipe.head.seed)
     write_json(done.folder / "evaluation.json", found.to_json())
     card = done.folder / "dataset" / "README.md"
@@ -256,11 +316,6 @@ def _once(
     return mark
 
 
-def _key(*parts: object) -> str:
-    plain = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
 def _test_key(test: TestSet) -> list[object]:
     documents = None if test.documents is None else [(d.doc_id, d.title, d.text) for d in test.documents]
-    return [test.label, test.queries, test.qrels, _key(documents)]
+    return [test.label, test.queries, test.qrels, digest_of(documents)]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from synth.errors import OutputError, RecipeError, did_you_mean
+from synth.recipe import load
 from synth.registry import KINDS, Kind, find_backend, find_stage, known
 from synth.store import writing
 from synth.yaml12 import read_yaml
@@ -120,9 +121,9 @@ def copy_part(name: str, dest: Path) -> list[Path]:
     if path.stem == "recipe":
         files = sorted(file for file in path.parent.rglob("*") if file.is_file())
         return [_copied(file, dest / name / file.relative_to(path.parent)) for file in files]
-    used = [entry.get("prompt") for entry in read_yaml(path.read_text(encoding="utf-8"), name)["steps"]]
+    used = [getattr(step.stage, "prompt", "") for step in load(str(path)).steps]
     written = [_copied(path, dest / path.name)]
-    return written + [_copied(prompts[p], dest / "prompts" / f"{p}.jinja") for p in used if p in prompts]
+    return written + [_copied(prompts[p], dest / "prompts" / f"{p}.jinja") for p in dict.fromkeys(used) if p in prompts]
 
 
 def _copied(source: Path, target: Path) -> Path:

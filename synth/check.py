@@ -9,12 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from synth.backend import Backend, Request
-from synth.build import ready
-from synth.errors import CorpusError, RecipeError
+from synth.build import missing, test_sets
+from synth.errors import CorpusError
 from synth.recipe import Recipe, Step
 from synth.recorder import Recorder
 from synth.registry import is_filter
 from synth.stage import Context, RowList
+from synth.terminal import shown
 from synth.types import Dropped, Example
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Plan:
         console.print(f"{self.recipe.name}: {len(self.recipe.steps)} steps, {many}, {self.unreadable:,} unreadable")
         for step in self.asked:
             console.print()
-            console.print(f"{step.step}: {step.requests:,} requests")
+            console.print(f"{step.step}: {'at least ' if self.more else ''}{step.requests:,} requests")
             console.print(f"  about {step.tokens_in:,} tokens in (guessed from the bytes)")
             console.print(f"  at most {step.most_tokens_out:,} tokens out")
             if step.first:
@@ -92,21 +93,19 @@ class Plan:
                 for message in step.first.messages:
                     console.print(f"  [{message.role}]")
                     for line in message.content.splitlines():
-                        console.print(f"    {line}")
+                        console.print(f"    {shown(line)}")
         if not self.asked:
             console.print("no model is asked: it costs nothing but time")
         for line in [*(f"missing: {m}" for m in self.missing), *(f"warning: {w}" for w in self.warnings)]:
             console.print()
-            console.print(line, soft_wrap=True)
+            console.print(shown(line), soft_wrap=True)
 
 
 def check(recipe: Recipe) -> Plan:
     """Look ahead at a run. Raises SynthError for what is wrong; what is only missing is told in the plan."""
     plan = Plan(recipe)
-    try:
-        ready(recipe)
-    except RecipeError as error:
-        plan.missing.append(str(error))
+    plan.missing += [str(error) for error in missing(recipe)]
+    test_sets(recipe)
     rows: list[Example] = []
     scale = 1.0
     for step in recipe.steps:

@@ -2,9 +2,12 @@
 standard error. Exit codes: 0 fine, 1 our bug, 2 yours to mend, 3 stopped by a budget.
 """
 
+import errno
 import sys
+from contextlib import nullcontext, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -12,6 +15,11 @@ from synth.errors import SynthError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+INTERRUPTED = 130
+"""The exit code of Ctrl-C."""
+_ANSWERS: ContextVar[TextIO] = ContextVar("answers")
+"""Standard output as it was when the command began."""
 
 app = typer.Typer(
     help="Make training data for text embedders, check it, and prove it by training on it.",
@@ -30,17 +38,28 @@ Output = Annotated[Path | None, typer.Option(help="Where it goes.")]
 
 def main() -> None:
     """Run the command line; a mistake the user can mend is one line on standard error."""
+    _ANSWERS.set(sys.stdout)
     try:
-        app()
+        # With --json, whatever a library prints goes to standard error: standard output holds one object.
+        with redirect_stdout(sys.stderr) if "--json" in sys.argv else nullcontext():
+            app()
     except SynthError as error:
-        print(f"synth: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
-    except KeyboardInterrupt:
-        print("synth: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_complain(str(error), error.exit_code))
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        sys.exit(_complain("no space left on the device for what is printed", SynthError.exit_code))
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _complain("stopped; the same command goes on from here", INTERRUPTED)
+        raise
+
+
+def _complain(text: str, code: int) -> int:
+    from synth.terminal import shown
+
+    print(f"synth: {' '.join(shown(text).split())}", file=sys.stderr)
+    return code
 
 
 @app.command()
@@ -278,7 +297,7 @@ def _tell(as_json: bool, value: Any, draw: Any) -> None:
     if as_json:
         import json
 
-        print(json.dumps(value, ensure_ascii=False))
+        print(json.dumps(value, ensure_ascii=False), file=_ANSWERS.get(), flush=True)
         return
     from rich.console import Console
 
@@ -291,8 +310,10 @@ def _say(as_json: bool, text: str) -> None:
 
 
 def _lines(console: "Console", lines: Any) -> None:
+    from synth.terminal import shown
+
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(shown(str(line)) if "\n" not in str(line) else line, soft_wrap=True)
 
 
 def _pairs(console: "Console", told: dict[str, Any]) -> None:

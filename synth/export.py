@@ -20,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 
 from synth import beir, card
-from synth.errors import CorpusError, RecipeError, did_you_mean
+from synth.errors import CorpusError, OutputError, RecipeError, did_you_mean
 from synth.rows import to_table
 from synth.splits import validation_ids
 from synth.stage import Rows, replayable
@@ -107,8 +107,11 @@ def _build(
 
 
 def _put(built: Path, target: Path) -> None:
-    """Put a finished folder in the place of what may stand there."""
+    """Put a finished folder in the place of an earlier one. Raises OutputError where something else stands there."""
     if target.exists():
+        kinds = {path.suffix for path in target.rglob("*") if path.is_file()}
+        if not kinds & {".parquet", ".jsonl"} or kinds - {".parquet", ".jsonl", ".tsv", ".md"}:
+            raise OutputError(f"{target}: it is no export of synth; name another folder with --output")
         target.rename(built.with_name(f"old-{target.name}"))
     built.rename(target)
 

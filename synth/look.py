@@ -1,8 +1,7 @@
 """`synth look`: rows of a run as a person reads them, and the way each took from document to dataset."""
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -13,12 +12,12 @@ from synth.recipe import Recipe, Step
 from synth.recorder import Recorder
 from synth.runs import RunFolder, Stop, find_row, open_run, way
 from synth.stage import Context
+from synth.terminal import shown
 from synth.types import Document, Dropped, Example
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 FATES = {"made", "kept", "exported"}
 """What becomes of a row that is not dropped."""
 TEXT = 300
@@ -61,21 +60,22 @@ def look(folder: Path, *, step: str = "", dropped: str = "", row: str = "", most
         stops = rehearsed(run, way(run, found))
         return Seen(run, step or run.steps[-1].name, [(found, stops)], 1, whole=True)
     if dropped:
-        gone = _dropped(run, step, dropped)
-        return Seen(run, step or "any", [(g.example, way(run, g.example)) for g in gone[:most]], len(gone), whole=False)
+        gone, total = _dropped(run, step, dropped, most)
+        return Seen(run, step or "any", [(g.example, way(run, g.example)) for g in gone], total, whole=False)
     chosen = run.step(step)
     rows = list(islice(chosen.kept, most))
     return Seen(run, chosen.name, [(kept, way(run, kept)) for kept in rows], len(chosen.kept), whole=False)
 
 
-def _dropped(run: RunFolder, step: str, reason: str) -> list[Dropped]:
+def _dropped(run: RunFolder, step: str, reason: str, most: int) -> tuple[list[Dropped], int]:
+    """The first rows dropped for a reason, and how many there are in all."""
     steps = [run.step(step)] if step else run.steps
-    gone = [d for each in steps for d in each.dropped() if reason in {"all", d.reason}]
-    if not gone:
-        reasons = sorted({name for each in steps for name in each.mark["dropped"]})
-        said = f"there are {', '.join(reasons)}" if reasons else "nothing was dropped"
+    counts = [(name, n) for each in steps for name, n in each.mark["dropped"].items()]
+    total = sum(n for name, n in counts if reason in {"all", name})
+    if not total:
+        said = f"there are {', '.join(sorted({name for name, _ in counts}))}" if counts else "nothing was dropped"
         raise CorpusError(f"{run.folder}: nothing was dropped as {reason!r}; {said}")
-    return gone
+    return list(islice((d for each in steps for d in each.dropped() if reason in {"all", d.reason}), most)), total
 
 
 def _lines(row: Example, stops: Sequence[Stop], whole: bool) -> Iterator[str]:
@@ -123,27 +123,26 @@ def _cut(text: str, whole: bool) -> str:
     return flat if whole or len(flat) <= TEXT else flat[:TEXT] + " …"
 
 
-def shown(text: str) -> str:
-    r"""Text without what would steer a terminal: a document may hold escape sequences.
-
-    >>> shown("red \x1b[31m text\ttab")
-    'red �[31m text tab'
-    """
-    return _CONTROL.sub("�", text.replace("\t", " "))
-
-
 def rehearsed(run: RunFolder, stops: Sequence[Stop]) -> list[Stop]:
     """The stops, those that asked a model with the request as it was sent; nothing is sent now.
 
-    A prompt that is no longer there, or a recipe that no longer loads, leaves them as they are.
+    Only for steps that are shipped (a run folder that somebody sent runs none of its own code) and whose prompt is
+    still the one that was sent; the others stay as they are.
     """
     try:
-        recipe = run.recipe()
-        steps = {step.name: step for step in recipe.steps if step.stage.backends_used()}
+        recipe = run.recipe(shipped_only=True)
+        marks = {step.name: step.mark for step in run.steps}
+        steps = {step.name: step for step in recipe.steps if _unchanged(step, recipe, marks.get(step.name, {}))}
         later = [_asked(stop, before, steps.get(stop.step), recipe) for before, stop in pairwise(stops)]
     except SynthError:
         return list(stops)
     return [*stops[:1], *later]
+
+
+def _unchanged(step: Step, recipe: Recipe, mark: Mapping[str, Any]) -> bool:
+    """True for a step that asks a model and reads from disk what it read then: its prompt."""
+    ctx = Context(step=step.name, source=recipe.source)
+    return bool(step.stage.backends_used()) and step.stage.content_read(ctx) == mark.get("content_read")
 
 
 def _asked(stop: Stop, before: Stop, step: Step | None, recipe: Recipe) -> Stop:

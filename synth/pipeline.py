@@ -40,7 +40,7 @@ class Pipeline:
         return [f"{run.step.name}: {text}" for run in self.runs for text in run.warnings]
 
     def run(self) -> Rows:
-        """Run what is not done; the rows of the last step. Raises SynthError, RuntimeError for a step that loses rows."""
+        """Run what is not done; the rows of the last step. Raises SynthError, or RuntimeError for a bug of a step."""
         before: StepRun | None = None
         for line in self._lines():
             self._run_line(line, before)

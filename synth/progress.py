@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from synth.terminal import shown
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -23,6 +25,7 @@ class Show:
     """Shows a run's progress on standard error; silent unless that is a terminal."""
 
     def __init__(self, console: "Console | None" = None) -> None:
+        self._said = console
         self._console = console if console is not None and console.is_terminal else None
 
     @contextmanager
@@ -47,9 +50,9 @@ class Show:
             bars.update(task, total=1, completed=1)
 
     def say(self, text: str) -> None:
-        """One line for a person who watches."""
-        if self._console is not None:
-            self._console.print(text, style="dim", markup=False, highlight=False)
+        """One line on standard error, whoever watches."""
+        if self._said is not None:
+            self._said.print(shown(text), style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _bars(console: "Console") -> "Progress":

@@ -30,7 +30,8 @@ from pydantic import BaseModel, ValidationError
 
 from synth.backend import Message
 from synth.errors import RecipeError, did_you_mean
-from synth.prompt_header import Header, Returned, Value, encodable
+from synth.mistakes import explain
+from synth.prompt_header import Header, encodable
 from synth.yaml12 import read_yaml
 
 SHIPPED = Path(__file__).parent / "prompts"
@@ -147,21 +148,7 @@ def _header(text: str, path: Path) -> Header:
     try:
         return Header.model_validate(plain)
     except ValidationError as error:
-        raise RecipeError(f"{path}: header: {_first_mistake(error)}") from error
-
-
-def _first_mistake(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        model = Header if len(first["loc"]) == 1 else Returned if first["loc"][0] == "returns" else Value
-        cure = did_you_mean(str(first["loc"][-1]), model.model_fields) or f"; there are {', '.join(model.model_fields)}"
-        return f"{place!r} means nothing here{cure}"
-    if first["type"] == "missing":
-        return f"{place}: it is missing"
-    own = first["type"] == "value_error"
-    message = str(first["ctx"]["error"]) if own else f"{first['msg']}, not {str(first['input'])[:60]!r}"
-    return f"{place}: {message}" if place else message
+        raise RecipeError(f"{path}: header: {explain(error, Header)}") from error
 
 
 def _parts(body: str, line: int, path: Path) -> list[_Part]:

@@ -97,7 +97,11 @@ def _load_file(path: Path, use: str) -> ModuleType:
         raise RecipeError(f"use: {use}: {path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        del sys.modules[name]
+        raise RecipeError(f"use: {use}: {path}:{error.lineno}: this is no Python: {error.msg}") from error
     return module
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from synth.backend import Request
-from synth.errors import CorpusError, did_you_mean
+from synth.errors import CorpusError, RecipeError, did_you_mean
 from synth.recipe import Recipe, parse
+from synth.registry import known
 from synth.store import StoredRows, read_dropped, read_json
 from synth.types import Dropped, Example
+from synth.yaml12 import read_yaml
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,32 @@ class RunFolder:
 
     @cached_property
     def steps(self) -> tuple[DoneStep, ...]:
-        """The finished steps, in the order they ran."""
-        marks = [(path.parent, read_json(path)) for path in sorted(self.folder.glob("[0-9][0-9]-*/done.json"))]
-        return tuple(DoneStep(folder.name[3:], folder, mark) for folder, mark in marks if mark is not None)
+        """The finished steps of the recipe that ran last, in order, as far as each stands on the one before."""
+        done: list[DoneStep] = []
+        for number, name in enumerate(self._names()):
+            folder = self.folder / f"{number:02d}-{name}"
+            mark = read_json(folder / "done.json")
+            before = done[-1].mark if done else {"key": "", "content": ""}
+            if mark is None or mark.get("before") not in {before["key"], before["content"]}:
+                break
+            done.append(DoneStep(name, folder, mark))
+        if not done:
+            raise CorpusError(f"{self.folder}: no step of this run is finished yet; the same command again goes on")
+        return tuple(done)
 
-    def recipe(self) -> Recipe:
-        """The recipe that ran, its paths starting where they did then. Raises RecipeError where it no longer loads."""
+    def _names(self) -> list[str]:
+        plain = read_yaml((self.folder / "recipe.yaml").read_text(encoding="utf-8"), str(self.folder / "recipe.yaml"))
+        return [str(step["name"]) for step in plain["steps"]]
+
+    def recipe(self, *, shipped_only: bool = False) -> Recipe:
+        """The recipe that ran, its paths starting where they did then. Raises RecipeError where it no longer loads.
+
+        `shipped_only` refuses one that uses code of its own: nothing of a folder that somebody sent is run.
+        """
         mark = read_json(self.folder / "marks" / "recipe.json") or {}
         text = (self.folder / "recipe.yaml").read_text(encoding="utf-8")
+        if shipped_only:
+            _check_shipped(text, Path(mark.get("folder", self.folder)))
         return parse(text, Path(mark.get("folder", self.folder), "recipe.yaml"), limit=mark.get("limit"))
 
     def step(self, name: str = "") -> DoneStep:
@@ -62,6 +82,15 @@ class RunFolder:
             cure = did_you_mean(name, names) or f"; there are {', '.join(names)}"
             raise CorpusError(f"{self.folder}: no finished step is called {name!r}{cure}")
         return found
+
+
+def _check_shipped(text: str, folder: Path) -> None:
+    plain = read_yaml(text, "recipe.yaml")
+    parts = {*known("filters"), *known("stages"), *known("backends")}
+    used = [entry["use"] for entry in (*plain["steps"], *plain.get("backends", {}).values())]
+    own = [use for use in used if use not in parts or (folder / f"{use}.py").exists()]
+    if own:
+        raise RecipeError(f"recipe.yaml: {own[0]} is code of the recipe's own")
 
 
 def open_run(path: Path) -> RunFolder:
@@ -93,15 +122,12 @@ class Stop:
 
 def find_row(run: RunFolder, begins: str) -> Example:
     """The row whose id begins so, as it stood last. Raises CorpusError where none or several do."""
-    last: dict[str, Example] = {}
-    for step in run.steps:
-        kept = {row.id: row for row in step.kept if row.id.startswith(begins)}
-        gone = {d.example.id: d.example for d in step.dropped() if d.example.id.startswith(begins)}
-        last |= gone | kept
-    if len(last) != 1:
-        found = f"{len(last)} rows' ids begin" if last else "no row's id begins"
+    files = [path for step in run.steps for path in (step.folder / "kept.parquet", step.folder / "dropped.parquet")]
+    ids = {row_id for path in files for row_id in StoredRows(path).column("id") if row_id.startswith(begins)}
+    if len(ids) != 1:
+        found = f"{len(ids)} rows' ids begin" if ids else "no row's id begins"
         raise CorpusError(f"{run.folder}: {found} with {begins!r}; `synth look {run.folder}` shows ids")
-    return next(iter(last.values()))
+    return [row for path in files for row in StoredRows(path).find(ids)][-1]
 
 
 def way(run: RunFolder, row: Example) -> list[Stop]:

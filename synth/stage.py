@@ -132,7 +132,7 @@ class Context:
         return self.backends[role]
 
     def embedder(self, name: str) -> "Embedder":
-        """The embedder that the recipe names so; a name that is none of these is a model's path or id."""
+        """The embedder that the recipe names so; a RecipeError where it names none."""
         if name not in self.embedders:
             raise RecipeError(f"step {self.step}: no embedder is called {name!r}{did_you_mean(name, self.embedders)}")
         return self.embedders[name]

@@ -33,7 +33,7 @@ SPILL_BYTES = 192 << 20
 """Arrow bytes that a writer holds before it moves them to disk, in buckets by the first letter of the id."""
 Row = TypeVar("Row", Example, Dropped)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
 @contextmanager

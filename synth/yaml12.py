@@ -11,7 +11,6 @@ import yaml
 
 from synth.errors import RecipeError
 
-
 MOST_DIGITS = 300
 
 
@@ -44,6 +43,8 @@ for _tag, (_rule, _first) in _RULES.items():
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: dict[Any, int] = {}
     for key_node, _ in node.value:
+        if key_node.tag.endswith(":merge"):
+            continue
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str | int | float | bool):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)

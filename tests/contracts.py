@@ -195,7 +195,7 @@ def house_rules(path: Path) -> list[str]:
 
 
 def _undocumented(body: ast.Module | ast.ClassDef) -> Iterable[str]:
-    """Public functions, classes and methods without a docstring; what is inside a private class or a function is its own."""
+    """Public functions, classes and methods without a docstring; what is inside private ones is free."""
     for node in body.body:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
             continue
@@ -206,15 +206,30 @@ def _undocumented(body: ast.Module | ast.ClassDef) -> Iterable[str]:
 
 
 def _breaks(node: ast.AST) -> Iterable[str]:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        if (node.end_lineno or 0) - node.lineno + 1 > 40:
-            yield f"{node.name} is longer than 40 lines"
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > 40:
+        yield f"{node.name} is longer than 40 lines"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec"}:
         yield f"{node.func.id}() is never used"
-    if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) == "Exception"):
+    if isinstance(node, ast.ExceptHandler) and _blanket(node) and not _raises(node):
         yield "a blanket except"
     if isinstance(node, ast.Global):
         yield "nothing is global"
+
+
+def _blanket(node: ast.ExceptHandler) -> bool:
+    names = {"Exception", "BaseException"}
+    return node.type is None or bool(names & {ast.unparse(n) for n in ast.walk(node.type) if isinstance(n, ast.Name)})
+
+
+def _raises(node: ast.ExceptHandler) -> bool:
+    """True for a handler that carries what it caught to where it is raised."""
+    return any(isinstance(inner, ast.Raise) for inner in ast.walk(node)) or "self._errors.append" in ast.unparse(node)
+
+
+def prints(path: Path) -> bool:
+    """True for a file that prints: stages, filters and backends never do."""
+    calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+    return any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
 
 
 def _heavy(node: ast.stmt) -> list[str]:

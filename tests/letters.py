@@ -1,4 +1,4 @@
-"""A tiny embedder for tests: a text is the mean of one fixed random vector a word. Made in a moment, the same each time."""
+"""A tiny real embedder for tests: letters and pairs of letters, hashed; no model file, no network."""
 
 from collections.abc import Sequence
 

@@ -92,6 +92,11 @@ def test_the_house_rules_hold(path: Path) -> None:
     assert contracts.house_rules(path) == []
 
 
+@pytest.mark.parametrize("path", [p for p in CODE if p.parent.name in {"filters", "stages", "backends", "training"}])
+def test_a_part_never_prints(path: Path) -> None:
+    assert not contracts.prints(path)
+
+
 def test_prompts_and_recipes_hold_no_python() -> None:
     assert not [*(ROOT / "prompts").rglob("*.py"), *(ROOT / "recipes").rglob("*.py")]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tests.conftest import RECIPE, Synth, write_corpus
 
 TOPICS = {

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import RECIPE, Synth
 
 COMMANDS = ["run", "init", "check", "list", "show", "copy", "look", "export", "train", "embed", "eval", "push"]

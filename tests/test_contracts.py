@@ -127,6 +127,7 @@ def test_a_backend_that_leaves_a_request_out_is_caught() -> None:
     [
         '"""Doc."""\neval("1")\n',
         '"""Doc."""\ntry:\n    pass\nexcept Exception:\n    pass\n',
+        '"""Doc."""\ntry:\n    pass\nexcept (ValueError, BaseException):\n    pass\n',
         '"""Doc."""\nimport torch\n',
         '"""Doc."""\nfrom sentence_transformers import SentenceTransformer\n',
         '"""Doc."""\ndef public():\n    return 1\n',
@@ -139,6 +140,12 @@ def test_a_planted_break_of_a_house_rule_is_caught(code: str, tmp_path: Path) ->
     file = tmp_path / "planted.py"
     file.write_text(code)
     assert contracts.house_rules(file)
+
+
+def test_a_part_that_prints_is_caught(tmp_path: Path) -> None:
+    file = tmp_path / "loud.py"
+    file.write_text("def run():\n    print(1)\n")
+    assert contracts.prints(file)
 
 
 def test_a_file_without_a_name_of_its_own_is_caught(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import Synth
 from tests.servers import ChatServer, scripted_answer
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tests.conftest import RECIPE
 
 from synth.errors import RecipeError
 from synth.recipe import Where, load
 from synth.types import Document, Example
 from synth.yaml12 import read_yaml, write_yaml
+from tests.conftest import RECIPE
 
 
 def test_steps_are_built_with_their_options_and_defaults(recipe: Path) -> None:

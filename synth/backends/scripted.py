@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from synth.backend import Backend, Completion, Request
 from synth.errors import RecipeError
+from synth.mistakes import explain
 
 
 class Line(BaseModel):
@@ -160,9 +161,7 @@ def _line(raw: bytes, place: str) -> Line:
     try:
         return Line.model_validate(json.loads(raw))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(f"{place}: {where}{': ' if where else ''}{first['msg']}") from error
+        raise RecipeError(f"{place}: {explain(error, Line)}") from error
     except ValueError as error:
         raise RecipeError(f"{place}: this is no JSON: {error}") from error
 

@@ -103,7 +103,7 @@ def test_the_content_of_the_file_is_part_of_what_decides_the_replies(tmp_path: P
         ("[1]", "valid dictionary"),
         ({"text": "x"}, "needs `when:` or `request:`"),
         ({"when": "a", "text": "x", "reply": {}}, "one is enough"),
-        ({"when": "a", "txt": "x"}, "txt: Extra inputs"),
+        ({"when": "a", "txt": "x"}, "no option is called 'txt'"),
         (b"\xff\xfe".decode("latin1"), "this is no JSON"),
     ],
 )
