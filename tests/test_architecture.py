@@ -9,7 +9,7 @@ import pytest
 from synth.registry import find_backend, find_stage, is_source, known
 from synth.stage import Stage
 from synth.types import Dropped
-from tests import contracts
+from tests import contracts as check
 from tests.contracts import context, query_rows, source_rows
 
 ROOT = Path(__file__).parent.parent
@@ -33,42 +33,42 @@ def stage_of(name: str) -> Stage:
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_answers_for_every_row_with_a_slug_and_edits_nothing_but_scores(name: str) -> None:
     stage, rows = stage_of(name), query_rows()
-    contracts.answers_for_every_row(stage, rows)
-    contracts.reasons_are_slugs(stage, rows)
-    contracts.edits_only_scores(stage, rows)
+    check.answers_for_every_row(stage, rows)
+    check.reasons_are_slugs(stage, rows)
+    check.edits_only_scores(stage, rows)
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_maker_settles_every_row(name: str) -> None:
-    contracts.settles_every_row(stage_of(name), source_rows())
-    contracts.settles_every_row(stage_of(name), query_rows())
-    contracts.reasons_are_slugs(stage_of(name), source_rows())
+    check.settles_every_row(stage_of(name), source_rows())
+    check.settles_every_row(stage_of(name), query_rows())
+    check.reasons_are_slugs(stage_of(name), source_rows())
 
 
 @pytest.mark.parametrize("name", [*FILTERS, *MAKERS])
 def test_the_order_of_the_rows_changes_nothing(name: str) -> None:
-    contracts.order_changes_nothing(stage_of(name), query_rows())
-    contracts.order_changes_nothing(stage_of(name), source_rows())
+    check.order_changes_nothing(stage_of(name), query_rows())
+    check.order_changes_nothing(stage_of(name), source_rows())
 
 
 @pytest.mark.parametrize("name", [*FILTERS, *MAKERS])
 def test_a_step_makes_nothing_of_nothing(name: str) -> None:
-    assert contracts.outcomes(stage_of(name), []) == []
+    assert check.outcomes(stage_of(name), []) == []
 
 
 @pytest.mark.parametrize("name", [*FILTERS, *STAGES])
 def test_a_step_is_documented_and_named_after_its_file(name: str) -> None:
     part = find_stage(name, Path())
-    contracts.documented(part)
-    contracts.named_after_its_file(part)
+    check.documented(part)
+    check.named_after_its_file(part)
     assert part.scope in {"row", "set"}
     assert part.version >= 1
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_backend_is_documented_and_named_after_its_file(name: str) -> None:
-    contracts.documented(find_backend(name, Path()))
-    contracts.named_after_its_file(find_backend(name, Path()))
+    check.documented(find_backend(name, Path()))
+    check.named_after_its_file(find_backend(name, Path()))
 
 
 @pytest.mark.parametrize("name", [*FILTERS, *MAKERS])
@@ -76,9 +76,9 @@ def test_a_failing_model_makes_drops_and_never_loses_a_row(name: str) -> None:
     stage = stage_of(name)
     if not stage.backends_used():
         pytest.skip("asks no model")
-    failing = context(backend=contracts.Echo(fails=True))
+    failing = context(backend=check.Echo(fails=True))
     rows = query_rows()
-    fates = contracts.outcomes(stage, rows, failing)
+    fates = check.outcomes(stage, rows, failing)
     assert fates
     assert all(isinstance(fate, Dropped) for fate in fates)
 
@@ -89,12 +89,12 @@ def test_a_name_is_unique_among_filters_and_stages() -> None:
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_house_rules_hold(path: Path) -> None:
-    assert contracts.house_rules(path) == []
+    assert check.house_rules(path) == []
 
 
 @pytest.mark.parametrize("path", [p for p in CODE if p.parent.name in {"filters", "stages", "backends", "training"}])
 def test_a_part_never_prints(path: Path) -> None:
-    assert not contracts.prints(path)
+    assert not check.prints(path)
 
 
 def test_prompts_and_recipes_hold_no_python() -> None:
@@ -103,7 +103,7 @@ def test_prompts_and_recipes_hold_no_python() -> None:
 
 @pytest.mark.parametrize("module", ["synth.cli", "synth.stage", "synth.registry"])
 def test_the_command_line_loads_nothing_heavy(module: str) -> None:
-    said = _python(f"import sys, {module}; print(*sorted(set({contracts.HEAVY!r}) & set(sys.modules)))")
+    said = _python(f"import sys, {module}; print(*sorted(set({check.HEAVY!r}) & set(sys.modules)))")
     assert said.split() == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import RECIPE, Said, Synth, write_corpus
 
 
-def one_line(said: Said, *words: str) -> None:
+def assert_one_line(said: Said, *words: str) -> None:
     """Exit code 2, one line on standard error, and these words in it."""
     assert said.code == 2, said
     assert said.err.count("\n") == 1, said.err
@@ -51,41 +51,41 @@ def test_a_mistake_in_a_recipe_names_step_and_cure(
     change: tuple[str, str], words: list[str], synth: Synth, recipe: Path, tmp_path: Path
 ) -> None:
     recipe.write_text(RECIPE.replace(*change))
-    one_line(synth("run", recipe), "recipe.yaml" if "nowhere" not in words else "", *words)
+    assert_one_line(synth("run", recipe), "recipe.yaml" if "nowhere" not in words else "", *words)
     assert not list(tmp_path.glob("outputs/*/dataset"))
 
 
 def test_a_recipe_that_is_empty_or_no_mapping_is_said_so(synth: Synth, tmp_path: Path) -> None:
     for text in ("", "- a\n- b\n", "just words\n"):
         (tmp_path / "odd.yaml").write_text(text)
-        one_line(synth("run", "odd.yaml"), "odd.yaml")
+        assert_one_line(synth("run", "odd.yaml"), "odd.yaml")
 
 
 def test_a_recipe_that_does_not_exist_brings_the_nearest_name(synth: Synth) -> None:
-    one_line(synth("run", "quikstart"), "did you mean 'quickstart'")
-    one_line(synth("run", "./gone.yaml"), "gone.yaml")
+    assert_one_line(synth("run", "quikstart"), "did you mean 'quickstart'")
+    assert_one_line(synth("run", "./gone.yaml"), "gone.yaml")
 
 
 def test_an_override_of_nothing_brings_the_nearest_name(synth: Synth, recipe: Path) -> None:
-    one_line(synth("run", recipe, "--set", "extrakt.per_document=2"), "did you mean 'extract'")
-    one_line(synth("run", recipe, "--set", "extract.per_dokument=2"), "did you mean 'per_document'")
-    one_line(synth("run", recipe, "--set", "seed"), "step.option=value")
+    assert_one_line(synth("run", recipe, "--set", "extrakt.per_document=2"), "did you mean 'extract'")
+    assert_one_line(synth("run", recipe, "--set", "extract.per_dokument=2"), "did you mean 'per_document'")
+    assert_one_line(synth("run", recipe, "--set", "seed"), "step.option=value")
 
 
 def test_an_empty_corpus_is_an_error(synth: Synth, recipe: Path, corpus: Path) -> None:
     (corpus / "corpus.jsonl").write_text("")
-    one_line(synth("run", recipe), "corpus")
+    assert_one_line(synth("run", recipe), "corpus")
 
 
 def test_a_corpus_in_which_nothing_can_be_read_is_an_error(synth: Synth, recipe: Path, corpus: Path) -> None:
     (corpus / "corpus.jsonl").write_text("not json\n{also not\n")
-    one_line(synth("run", recipe), "corpus")
+    assert_one_line(synth("run", recipe), "corpus")
 
 
 def test_a_missing_column_lists_those_there_are(synth: Synth, recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("name,body\na,some words here\n")
     said = synth("run", recipe, "--set", "corpus=./table.csv", "--set", "from_corpus.text_column=bodi")
-    one_line(said, "bodi", "body")
+    assert_one_line(said, "bodi", "body")
 
 
 @pytest.mark.parametrize("line", [b"{not json", b'{"_id": "x", "text": "\xff\xfe"}'])
@@ -94,7 +94,7 @@ def test_a_line_that_cannot_be_read_is_a_dropped_row_and_strictly_an_error(
 ) -> None:
     file = corpus / "corpus.jsonl"
     file.write_bytes(file.read_bytes() + line + b"\n")
-    one_line(synth("run", recipe, "--strict"), "corpus.jsonl", "9")
+    assert_one_line(synth("run", recipe, "--strict"), "corpus.jsonl", "9")
     said = synth("run", recipe, "--json")
     assert said.code == 0
     told = json.loads(said.out)
@@ -105,7 +105,7 @@ def test_a_line_that_cannot_be_read_is_a_dropped_row_and_strictly_an_error(
 def test_an_id_with_two_texts_is_an_error(synth: Synth, recipe: Path, corpus: Path) -> None:
     file = corpus / "corpus.jsonl"
     file.write_text(file.read_text() + '{"_id": "nile", "text": "Something else altogether stands here."}\n')
-    one_line(synth("run", recipe), "nile", "corpus.jsonl")
+    assert_one_line(synth("run", recipe), "nile", "corpus.jsonl")
 
 
 def test_qrels_that_name_an_unknown_document_are_found_before_anything_runs(
@@ -113,9 +113,9 @@ def test_qrels_that_name_an_unknown_document_are_found_before_anything_runs(
 ) -> None:
     beir(tmp_path / "bad", qrels="q1\tamazon\t1")
     recipe.write_text(RECIPE + "train: {base: static}\nevaluate: [./bad]\n")
-    one_line(synth("run", recipe), "amazon", "qrels")
+    assert_one_line(synth("run", recipe), "amazon", "qrels")
     assert not (tmp_path / "outputs").exists()
-    one_line(synth("eval", "bm25", tmp_path / "bad"), "amazon")
+    assert_one_line(synth("eval", "bm25", tmp_path / "bad"), "amazon")
 
 
 def test_training_without_its_extra_says_what_to_install(
@@ -123,17 +123,17 @@ def test_training_without_its_extra_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     recipe.write_text(RECIPE + "train: {base: static}\n")
-    one_line(synth("run", recipe), "pip install 'synth-embed[train]'")
+    assert_one_line(synth("run", recipe), "pip install 'synth-embed[train]'")
 
 
 def test_a_folder_that_cannot_be_written_is_said_so(synth: Synth, recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    one_line(synth("run", recipe, "--output", tmp_path / "file" / "run"), "file", "--output")
+    assert_one_line(synth("run", recipe, "--output", tmp_path / "file" / "run"), "file", "--output")
 
 
 def test_a_prompt_without_a_writer_names_the_ways_to_get_one(synth: Synth, recipe: Path, tmp_path: Path) -> None:
     recipe.write_text(RECIPE.replace("{use: extract, per_document: 3}", "{use: generate, prompt: grounded/question}"))
-    one_line(synth("run", recipe), "writer", "openai", "extract")
+    assert_one_line(synth("run", recipe), "writer", "openai", "extract")
     assert not (tmp_path / "outputs").exists()
     said = synth("check", recipe)
     assert said.code == 0
@@ -172,5 +172,5 @@ def test_a_wrong_command_line_is_exit_code_2(synth: Synth, recipe: Path) -> None
 
 
 def test_looking_where_there_is_no_run_is_said_so(synth: Synth, tmp_path: Path) -> None:
-    one_line(synth("look", tmp_path), "no run")
-    one_line(synth("export", tmp_path), "no run")
+    assert_one_line(synth("look", tmp_path), "no run")
+    assert_one_line(synth("export", tmp_path), "no run")

@@ -10,7 +10,7 @@ from pydantic import Field
 from synth.backend import Backend, Completion, Request
 from synth.stage import Context, Stage
 from synth.types import Dropped, Example, child_of
-from tests import contracts
+from tests import contracts as check
 from tests.contracts import query_rows, source_rows
 
 
@@ -91,35 +91,35 @@ class Silent(Backend):
 
 
 @pytest.mark.parametrize(
-    ("check", "stage"),
+    ("promise", "stage"),
     [
-        (contracts.answers_for_every_row, Forgets()),
-        (contracts.answers_for_every_row, Twice()),
-        (contracts.reasons_are_slugs, Shouts()),
-        (contracts.edits_only_scores, Edits()),
-        (contracts.order_changes_nothing, Counts()),
-        (contracts.settles_every_row, Barren()),
+        (check.answers_for_every_row, Forgets()),
+        (check.answers_for_every_row, Twice()),
+        (check.reasons_are_slugs, Shouts()),
+        (check.edits_only_scores, Edits()),
+        (check.order_changes_nothing, Counts()),
+        (check.settles_every_row, Barren()),
     ],
 )
-def test_a_planted_mistake_of_a_stage_is_caught(check, stage) -> None:  # type: ignore[no-untyped-def]
+def test_a_planted_mistake_of_a_stage_is_caught(promise, stage) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(AssertionError):
-        check(stage, query_rows())
+        promise(stage, query_rows())
 
 
 @pytest.mark.parametrize("part", [Undescribed, Norwegian])
 def test_a_planted_mistake_of_an_option_is_caught(part: type[Stage]) -> None:
     with pytest.raises(AssertionError):
-        contracts.documented(part)
+        check.documented(part)
 
 
 def test_a_class_that_is_not_named_after_its_file_is_caught() -> None:
     with pytest.raises(AssertionError):
-        contracts.named_after_its_file(Forgets)
+        check.named_after_its_file(Forgets)
 
 
 def test_a_backend_that_leaves_a_request_out_is_caught() -> None:
     with pytest.raises(AssertionError):
-        contracts.one_completion_a_request(Silent())
+        check.one_completion_a_request(Silent())
 
 
 @pytest.mark.parametrize(
@@ -139,19 +139,19 @@ def test_a_backend_that_leaves_a_request_out_is_caught() -> None:
 def test_a_planted_break_of_a_house_rule_is_caught(code: str, tmp_path: Path) -> None:
     file = tmp_path / "planted.py"
     file.write_text(code)
-    assert contracts.house_rules(file)
+    assert check.house_rules(file)
 
 
 def test_a_part_that_prints_is_caught(tmp_path: Path) -> None:
     file = tmp_path / "loud.py"
     file.write_text("def run():\n    print(1)\n")
-    assert contracts.prints(file)
+    assert check.prints(file)
 
 
 def test_a_file_without_a_name_of_its_own_is_caught(tmp_path: Path) -> None:
     file = tmp_path / "utils.py"
     file.write_text('"""Doc."""\n')
-    assert contracts.house_rules(file)
+    assert check.house_rules(file)
 
 
 def test_a_good_part_passes_every_contract() -> None:
@@ -160,6 +160,6 @@ def test_a_good_part_passes_every_contract() -> None:
     from synth.registry import find_stage
 
     stage = find_stage("length", Path())()
-    contracts.answers_for_every_row(stage, query_rows())
-    contracts.order_changes_nothing(stage, source_rows())
-    contracts.documented(type(stage))
+    check.answers_for_every_row(stage, query_rows())
+    check.order_changes_nothing(stage, source_rows())
+    check.documented(type(stage))

@@ -51,7 +51,10 @@ def test_a_password_in_an_address_stands_in_no_file(synth: Synth, recipe: Path, 
 
 
 def test_json_is_all_that_stands_on_standard_output(synth: Synth, recipe: Path, tmp_path: Path) -> None:
-    loud = "from synth.stage import Stage\n\nclass Loud(Stage):\n    def run(self, rows, ctx):\n        print('noise')\n        yield from rows\n"
+    loud = (
+        "from synth.stage import Stage\n\nclass Loud(Stage):\n"
+        "    def run(self, rows, ctx):\n        print('noise')\n        yield from rows\n"
+    )
     (tmp_path / "loud.py").write_text(loud)
     recipe.write_text(RECIPE.replace("use: exact_dedup", "use: loud"))
     said = synth("run", recipe, "--json")
