@@ -5,21 +5,26 @@ embedder.encode(["how long is the Nile"], kind="query").shape  ->  (1, 512)
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.errors import need
+from synth.errors import BackendError, need
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+STATIC_BATCH, BATCH = 1024, 32
+"""Texts at once, by a model without a limit of tokens and by one with."""
+
 
 class Embedder:
-    """A loaded model. `name` is the path or id it came from, `dim` the length of its vectors."""
+    """A loaded model and the path or id it came from."""
 
     def __init__(self, model: "SentenceTransformer", name: str) -> None:
         self._model = model
@@ -33,19 +38,28 @@ class Embedder:
     def encode(
         self, texts: Sequence[str], *, kind: Literal["query", "document"] = "document", instruction: str = ""
     ) -> NDArray[np.float32]:
-        """Vectors of unit length: float32 of shape (len(texts), dim).
+        """Vectors of unit length, float32 of shape (len(texts), dim); of zeros for a text with nothing to read.
 
         An `instruction` stands before each text; without one the model's own prompt for queries or documents does.
         """
         if not texts:
             return np.zeros((0, self.dim), np.float32)
         encode = self._model.encode_query if kind == "query" else self._model.encode_document
-        prompt = instruction or None
-        vectors = encode(list(texts), prompt=prompt, batch_size=256, show_progress_bar=False, normalize_embeddings=True)
+        vectors = encode(
+            [_readable(text) for text in texts],
+            prompt=instruction or None,
+            batch_size=STATIC_BATCH if self._model.max_seq_length == math.inf else BATCH,
+            show_progress_bar=False,
+            normalize_embeddings=True,
+        )
         return np.asarray(vectors, dtype=np.float32)
 
     def identity(self) -> str:
         """What goes into the key of a step that asks it; see `identity_of`."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> str:
         return identity_of(self.name)
 
 
@@ -66,8 +80,28 @@ def identity_of(name: str) -> str:
 
 
 def load(name: str) -> Embedder:
-    """The model of a folder or a hub id. Raises MissingExtra without sentence-transformers, CorpusError never."""
+    """The embedder in a folder, or of a hub id.
+
+    Raises MissingExtra without sentence-transformers, BackendError where no model can be loaded by that name.
+    """
+    return Embedder(load_model(name), name)
+
+
+def load_model(name: str) -> "SentenceTransformer":
+    """The model itself, to train it further; raises as `load` does."""
     need("sentence_transformers", "train", "an embedder")
     from sentence_transformers import SentenceTransformer
 
-    return Embedder(SentenceTransformer(name), name)
+    try:
+        return SentenceTransformer(name)
+    except (OSError, ValueError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise BackendError(
+            f"the embedder {name!r} cannot be loaded ({said[0]}); "
+            "expected the folder of a sentence-transformers model or its id on the hub"
+        ) from error
+
+
+def _readable(text: str) -> str:
+    """The text as tokenizers take it: half a surrogate pair, as broken JSON has it, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")

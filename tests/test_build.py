@@ -35,7 +35,7 @@ def world(tmp_path: Path) -> Path:
     (questions / "qrels").mkdir(parents=True)
     (questions / "queries.jsonl").write_text("\n".join(queries))
     (questions / "qrels" / "test.tsv").write_text("\n".join(qrels) + "\n")
-    train = "train: {base: static, dims: 64, vocabulary: 500, epochs: 3}\nevaluate: [./questions]\n"
+    train = "train: {base: static, dims: 64, vocabulary: 500, epochs: 3, start: random}\nevaluate: [./questions]\n"
     (tmp_path / "recipe.yaml").write_text(RECIPE + train)
     return tmp_path
 

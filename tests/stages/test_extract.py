@@ -103,6 +103,7 @@ def test_there_are_never_more_queries_than_asked_for_and_the_title_comes_first()
         Document("   \n"),
         Document("One sentence alone has nothing to be cut out of."),
         Document("Too short. So short."),
+        Document("All that is left of this document when the sentence is gone are stars. *** ***"),
         Document("--- ... !!! ???? ---- **** ----- ////", title="***"),
         Document("", title="A title with no text"),
     ],

@@ -1,0 +1,148 @@
+"""Train an embedder on rows: a static model from nothing, or any sentence-transformers model further.
+
+    train(rows, TrainOptions(), Path("outputs/extract-3f/model"), seed=7, corpus=documents)
+    ->  TrainResult(model=…/model, untrained=…/model-untrained, rows=29499, steps=58, seconds=41.2, loss=0.71)
+
+The trainer and the losses are those of sentence-transformers; what is written holds its stock modules only, so the
+model loads anywhere with `SentenceTransformer(path)`.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synth.embedder import load_model
+from synth.errors import CorpusError, need
+from synth.training import STATIC, TrainOptions, TrainResult
+from synth.training.data import Pair, by_negatives, columns, drawn, pairs_of, shared_instruction
+from synth.types import Document, Example
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.sampler import DefaultBatchSampler
+
+LEAST_STEPS = 16
+"""Steps of an epoch that a small set is cut into, with smaller batches."""
+
+
+def train(
+    rows: Iterable[Example], options: TrainOptions, output: Path, seed: int, corpus: Iterable[Document] = ()
+) -> TrainResult:
+    """Train `options.base` on the rows and write the model to the folder `output`.
+
+    A static base learns its vocabulary and its start from `corpus`, or from the rows' positives where that is empty;
+    what it was before the first row (same vocabulary) is written beside it, to `<output>-untrained`. The same rows,
+    in any order, with the same options and seed give the same model. Rows without a query or a positive are passed
+    over. Raises CorpusError where fewer than two rows are left, BackendError where the base cannot be loaded,
+    MissingExtra without sentence-transformers.
+    """
+    need("sentence_transformers", "train", "train")
+    begun = time.monotonic()
+    kept = [row for row in rows if row.query and row.positives]
+    if len(kept) < 2:
+        raise CorpusError(
+            f"train: {len(kept)} rows have a query and a positive; at least 2 are needed: look at what the steps "
+            "dropped, or give the recipe more documents"
+        )
+    _seed_all(seed)
+    model, untrained = _begin(kept, options, output, seed, corpus)
+    if instruction := shared_instruction(kept):
+        model.prompts["query"] = instruction
+    pairs = drawn(pairs_of(kept, model.prompts), options.schedule().most_rows, seed)
+    steps, loss = _fit(model, pairs, options, seed)
+    model.save_pretrained(str(output), create_model_card=False)
+    return TrainResult(output, untrained, len(pairs), steps, time.monotonic() - begun, loss)
+
+
+def _seed_all(seed: int) -> None:
+    from transformers import set_seed
+
+    set_seed(seed)
+
+
+def _begin(
+    rows: Sequence[Example], options: TrainOptions, output: Path, seed: int, corpus: Iterable[Document]
+) -> "tuple[SentenceTransformer, str]":
+    """The model to train, and where what it was before is to be found."""
+    if options.base != STATIC:
+        return _pretrained(options), options.base
+    from synth.training.static import static_model
+
+    texts = {document.full_text for document in corpus} or {row.positive.full_text for row in rows}
+    model = static_model(sorted(texts), options, seed)
+    beside = output.with_name(f"{output.name}-untrained")
+    model.save_pretrained(str(beside), create_model_card=False)
+    return model, str(beside)
+
+
+def _pretrained(options: TrainOptions) -> "SentenceTransformer":
+    model = load_model(options.base)
+    if options.most_tokens is not None:
+        model.max_seq_length = min(model.max_seq_length or options.most_tokens, options.most_tokens)
+    return model
+
+
+def _fit(model: "SentenceTransformer", pairs: Sequence[Pair], options: TrainOptions, seed: int) -> tuple[int, float]:
+    """Train in place; the steps taken and the mean loss."""
+    from datasets import Dataset, DatasetDict
+    from sentence_transformers import SentenceTransformerTrainer
+    from transformers import PrinterCallback
+
+    from synth.training.loss import ranking_loss
+
+    groups = {name: Dataset.from_dict(columns(group)) for name, group in by_negatives(pairs).items()}
+    model.model_card_data.widget = [{"text": pairs[0].query}]
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = SentenceTransformerTrainer(
+            model=model,
+            args=_arguments(folder, pairs, options, seed),
+            train_dataset=DatasetDict(groups) if len(groups) > 1 else next(iter(groups.values())),
+            loss=ranking_loss(model, options),
+        )
+        trainer.remove_callback(PrinterCallback)
+        _remember_tokens(trainer, model, options)
+        told = trainer.train()
+    return told.global_step, round(float(told.training_loss), 5)
+
+
+def _arguments(folder: str, pairs: Sequence[Pair], options: TrainOptions, seed: int) -> Any:
+    """The trainer's arguments. A GPU is used where there is one; a static model is too small to gain from it."""
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    schedule = options.schedule()
+    return SentenceTransformerTrainingArguments(
+        output_dir=folder,
+        num_train_epochs=schedule.epochs,
+        per_device_train_batch_size=min(schedule.batch, max(2, len(pairs) // LEAST_STEPS)),
+        learning_rate=schedule.learning_rate,
+        warmup_steps=options.warmup,
+        batch_sampler=_sampler_of(pairs),
+        seed=seed,
+        use_cpu=options.base == STATIC,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+
+
+def _sampler_of(pairs: Sequence[Pair]) -> Any:
+    """What makes the batch sampler of each data set, as the trainer calls it."""
+    families = {(pair.query, pair.positive): pair.family for pair in pairs}
+
+    def sampler(dataset: Any, **given: Any) -> "DefaultBatchSampler":
+        from synth.training.sampler import FamilySampler
+
+        return FamilySampler(dataset, families, **given)
+
+    return sampler
+
+
+def _remember_tokens(trainer: Any, model: "SentenceTransformer", options: TrainOptions) -> None:
+    from synth.training.tokens import RememberedTokens
+
+    if options.base == STATIC and options.schedule().epochs > 1:
+        trainer.data_collator.preprocess_fn = RememberedTokens(model)
