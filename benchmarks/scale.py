@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py --documents 200000
 
-Makes the documents (Zipf-distributed made-up words in sentences, from a fixed seed), runs the recipe in a process of its
-own, and prints seconds, CPU seconds and the peak of memory, then the funnel with each step's seconds.
+Makes the documents (Zipf-distributed made-up words in sentences, from a fixed seed), runs the recipe in a process of
+its own, and prints seconds, CPU seconds and the peak of memory, then the funnel with each step's seconds.
 """
 
 import argparse

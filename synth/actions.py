@@ -48,7 +48,7 @@ def train_dataset(dataset: Path, output: Path, options: TrainOptions, seed: int)
     result = train(rows, options, output, seed, _documents(rows))
     return {
         "model": str(result.model),
-        "untrained": result.untrained,
+        "untrained": result.before.untrained,
         "rows": result.rows,
         "steps": result.steps,
         "seconds": round(result.seconds, 1),

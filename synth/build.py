@@ -35,6 +35,7 @@ from synth.splits import validation_ids
 from synth.stage import Context, Rows
 from synth.store import locked, read_json, write_json, write_whole
 from synth.terminal import shown
+from synth.training import Before
 from synth.types import Example, digest_of
 from synth.usage import total
 from synth.yaml12 import write_yaml
@@ -235,7 +236,7 @@ def _work(done: Build, tests: list[TestSet]) -> None:
         return
     with done.show.phase("evaluate"):
         measured = digest_of(fitted, made, [_test_key(test) for test in tests])
-        told = _once(folder, "evaluate", measured, [], lambda: _evaluate(done, tests, mark["untrained"]))
+        told = _once(folder, "evaluate", measured, [], lambda: _evaluate(done, tests, mark["before"]))
     done.evaluation = Evaluation.from_json(told["evaluation"])
 
 
@@ -272,9 +273,8 @@ def _train(done: Build, rows: Rows) -> dict[str, Any]:
     learned = _learned(done, rows)
     model, documents = done.folder / "model", done.pipeline.corpus().documents
     result = train(learned, head.train, model, head.seed, documents)
-    untrained = Path(result.untrained)
-    base = untrained.name if untrained.parent == done.folder else result.untrained
-    return {"untrained": base, "rows": result.rows, "steps": result.steps, "seconds": result.seconds}
+    before = [Path(place).name if Path(place).parent == done.folder else place for place in result.before]
+    return {"before": before, "rows": result.rows, "steps": result.steps, "seconds": result.seconds}
 
 
 def _learned(done: Build, rows: Rows) -> Iterator[Example]:
@@ -288,10 +288,13 @@ def _learned(done: Build, rows: Rows) -> Iterator[Example]:
     yield from (row for row in rows if row.query and row.id not in held_out)
 
 
-def _evaluate(done: Build, tests: list[TestSet], untrained: str) -> dict[str, Any]:
-    base = done.folder / untrained
-    models = load_embedder(str(done.folder / "model")), load_embedder(str(base) if base.is_dir() else untrained)
-    found = evaluate(tests, *models, done.pipeline.corpus().documents, done.recipe.head.seed)
+def _evaluate(done: Build, tests: list[TestSet], before: list[str]) -> dict[str, Any]:
+    models = {"trained": load_embedder(str(done.folder / "model"))}
+    for name, place in zip(Before._fields, before, strict=True):
+        if place:
+            beside = done.folder / place
+            models[name] = load_embedder(str(beside) if beside.is_dir() else place)
+    found = evaluate(tests, models, done.pipeline.corpus().documents, done.recipe.head.seed)
     write_json(done.folder / "evaluation.json", found.to_json())
     card = done.folder / "dataset" / "README.md"
     if card.is_file():

@@ -1,6 +1,6 @@
 """How an embedder does on real queries, beside BM25 and the model it was trained from.
 
-    evaluate([read("scifact")], trained, untrained, corpus).differences[0]
+    evaluate([read("scifact")], {"trained": trained, "untrained": base}, corpus).differences[0]
     ->  Difference("scifact", "trained", "untrained", mean=0.428, low=0.38, high=0.47, queries=300)
 
 nDCG@10 as trec_eval's ndcg_cut has it (the gain is the grade itself; Järvelin & Kekäläinen, TOIS 2002), Recall@100
@@ -30,7 +30,8 @@ RESAMPLES = 10_000
 CELLS = 4_000_000
 """Random numbers drawn at once in the bootstrap: bounds its memory."""
 NOT_LETTERS = re.compile(r"[\W_]+")
-TOLD = ("untrained", "bm25")
+ORDER = ("trained", "start", "untrained")
+TOLD = ("start", "untrained", "bm25")
 """What `trained` is compared with; `fused` is compared with bm25."""
 
 
@@ -53,23 +54,17 @@ class Interval:
 
 
 def evaluate(
-    tests: Sequence[TestSet],
-    trained: "Embedder",
-    untrained: "Embedder | None",
-    corpus: Sequence[Document],
-    seed: int = 0,
+    tests: Sequence[TestSet], models: Mapping[str, "Embedder"], corpus: Sequence[Document], seed: int = 0
 ) -> Evaluation:
-    """The models `trained`, `untrained`, `bm25` and `fused` (BM25 with trained) on each test set.
+    """The models `trained` and what it was before (`start`, `untrained`), `bm25` and `fused` (BM25 with trained).
 
     `corpus` is what the training data was made of: it is searched where a test set brings no documents, and decides
     `corpus_seen`. Raises CorpusError where qrels name documents that are not there.
     """
-    models: dict[str, Embedder | None] = {"trained": trained, "bm25": None}
-    if untrained is not None:
-        models = {"trained": trained, "untrained": untrained, "bm25": None}
-    pairs = [("trained", name) for name in TOLD if name in models] + [("fused", "bm25")]
+    searched: dict[str, Embedder | None] = {name: models[name] for name in ORDER if name in models} | {"bm25": None}
+    pairs = [("trained", name) for name in TOLD if name in searched] + [("fused", "bm25")]
     run = Corpus(corpus)
-    parts = [_one(test, models, pairs, run, seed) for test in tests]
+    parts = [_one(test, searched, pairs, run, seed) for test in tests]
     return _joined(parts)
 
 

@@ -146,6 +146,8 @@ def notes(evaluation: Evaluation) -> list[str]:
     for data, description in evaluation.bm25.items():
         by_name.setdefault(description, []).append(data)
     lines += [f"bm25{_on(data) if len(by_name) > 1 else ''}: {name}" for name, data in by_name.items()]
+    if any(score.model == "start" for score in evaluation.scores):
+        lines.append("start: vocabulary and vectors from the corpus alone, before any row; untrained: random vectors")
     if any(score.corpus_seen for score in evaluation.scores):
         lines.append("seen: documents of the test are among those that the training data was made of")
     return lines

@@ -35,7 +35,7 @@ def world(tmp_path: Path) -> Path:
     (questions / "qrels").mkdir(parents=True)
     (questions / "queries.jsonl").write_text("\n".join(queries))
     (questions / "qrels" / "test.tsv").write_text("\n".join(qrels) + "\n")
-    train = "train: {base: static, dims: 64, vocabulary: 500, epochs: 3, start: random}\nevaluate: [./questions]\n"
+    train = "train: {base: static, dims: 64, vocabulary: 500, epochs: 3}\nevaluate: [./questions]\n"
     (tmp_path / "recipe.yaml").write_text(RECIPE + train)
     return tmp_path
 
@@ -48,7 +48,7 @@ def test_a_run_ends_with_a_measured_embedder(world: Path, synth: Synth, monkeypa
     assert "Traceback" not in said.err
     told = json.loads((world / "run" / "run.json").read_text())
     scores = {score["model"]: score for score in told["evaluation"]}
-    assert set(scores) == {"trained", "untrained", "bm25", "fused"}
+    assert set(scores) == {"trained", "start", "untrained", "bm25", "fused"}
     assert all(0 <= s["low"] <= s["ndcg@10"] <= s["high"] <= 1 and s["corpus_seen"] is True for s in scores.values())
     assert scores["trained"]["ndcg@10"] > scores["untrained"]["ndcg@10"]
     assert "What training on it gives" in (world / "run" / "dataset" / "README.md").read_text()

@@ -10,7 +10,7 @@ pytest.importorskip("sentence_transformers")
 from synth.embedder import Embedder, identity_of, load
 from synth.errors import BackendError
 from synth.training import TrainOptions
-from synth.training.static import static_model
+from synth.training.static import static_models
 from tests.contracts import TEXTS
 
 
@@ -18,7 +18,7 @@ from tests.contracts import TEXTS
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small untrained model whose queries have a prompt of their own."""
     place = tmp_path_factory.mktemp("embedder") / "model"
-    model = static_model(list(TEXTS) * 3, TrainOptions(dims=24, vocabulary=300), seed=1)
+    _, model = static_models(list(TEXTS) * 3, TrainOptions(dims=24, vocabulary=300), seed=1)
     model.prompts["query"] = "the Nile "
     model.save_pretrained(str(place), create_model_card=False)
     return place

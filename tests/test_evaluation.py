@@ -125,7 +125,7 @@ def test_pieces_stand_for_the_parent_that_the_qrels_name_once() -> None:
 
 
 def test_an_evaluation_measures_four_models_and_their_differences() -> None:
-    found = evaluate([TEST], Words(), Words("lost"), DOCUMENTS, seed=1)
+    found = evaluate([TEST], {"trained": Words(), "untrained": Words("lost")}, DOCUMENTS, seed=1)
     by_model = {score.model: score for score in found.scores}
     assert list(by_model) == ["trained", "untrained", "bm25", "fused"]
     assert by_model["trained"].ndcg_10 == by_model["fused"].mrr_10 == 1
@@ -138,18 +138,21 @@ def test_an_evaluation_measures_four_models_and_their_differences() -> None:
     assert 0 < better.low < better.mean < better.high
     assert "k1=1.2" in found.bm25["rivers"]
     assert Evaluation.from_json(json.loads(json.dumps(found.to_json()))) == found
-    assert evaluate([TEST], Words(), Words("lost"), DOCUMENTS, seed=1) == found
+    assert evaluate([TEST], {"trained": Words(), "untrained": Words("lost")}, DOCUMENTS, seed=1) == found
 
 
 def test_a_model_with_the_same_name_is_embedded_for_itself() -> None:
     lost = Words("lost")
     lost.name = Words().name
-    figures = {score.model: score.ndcg_10 for score in evaluate([TEST], Words(), lost, DOCUMENTS).scores}
+    figures = {
+        score.model: score.ndcg_10
+        for score in evaluate([TEST], {"trained": Words(), "untrained": lost}, DOCUMENTS).scores
+    }
     assert figures["trained"] > figures["untrained"]
 
 
 def test_without_an_untrained_model_the_rest_is_measured() -> None:
-    assert [score.model for score in evaluate([TEST], Words(), None, ()).scores] == ["trained", "bm25", "fused"]
+    assert [score.model for score in evaluate([TEST], {"trained": Words()}, ()).scores] == ["trained", "bm25", "fused"]
 
 
 def test_any_models_are_compared_with_the_first() -> None:
@@ -172,16 +175,16 @@ SEEN = {
 
 @pytest.mark.parametrize(("document", "seen"), SEEN.values(), ids=SEEN)
 def test_a_row_says_whether_the_corpus_was_seen(document: Document, seen: bool) -> None:
-    assert {score.corpus_seen for score in evaluate([TEST], Words(), None, [document]).scores} == {seen}
+    assert {score.corpus_seen for score in evaluate([TEST], {"trained": Words()}, [document]).scores} == {seen}
 
 
 def test_without_a_corpus_of_its_own_the_runs_documents_are_searched() -> None:
     test = TestSet(TEST.name, "dev", TEST.queries, TEST.qrels)
-    found = evaluate([test], Words(), None, DOCUMENTS)
+    found = evaluate([test], {"trained": Words()}, DOCUMENTS)
     assert found.scores[0].ndcg_10 == 1
     assert (found.scores[0].data, found.scores[0].corpus_seen) == ("rivers:dev", True)
     with pytest.raises(CorpusError, match=r"rivers/qrels/dev\.tsv: query 'q9' names document 'd-amur'.* 9 documents"):
-        evaluate([test], Words(), None, DOCUMENTS[:9])
+        evaluate([test], {"trained": Words()}, DOCUMENTS[:9])
     with pytest.raises(CorpusError, match="0 documents"):
         compare([test], {"bm25": None})
 
@@ -220,7 +223,7 @@ def test_columns_are_resampled_together() -> None:
 def test_a_handful_of_queries_tells_nothing() -> None:
     assert (bootstrap(np.ones((5, 1)), 0)[0].low, bootstrap(np.ones((6, 1)), 0)[0].low) == (-1, 1)
     few = TestSet("t", "test", dict(list(TEST.queries.items())[:5]), dict(list(TEST.qrels.items())[:5]), DOCUMENTS)
-    found = evaluate([few], Words(), Words("lost"), ())
+    found = evaluate([few], {"trained": Words(), "untrained": Words("lost")}, ())
     assert found.scores[0].low == 0
     assert "5 queries are too few to tell trained from untrained" in notes(found)[0]
 

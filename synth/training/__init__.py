@@ -72,17 +72,27 @@ class TrainOptions(BaseModel):
         return default._replace(**{name: value for name, value in given.items() if value is not None})
 
 
+class Before(NamedTuple):
+    """What there was before training.
+
+    `untrained` is the base: a folder with random weights for a static base, else the base's name. `start` is the folder
+    of a static model that knows what the corpus alone tells and has seen no row, "" where there is none: what the rows
+    bought is the gain over that.
+    """
+
+    untrained: str
+    start: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainResult:
     """What a training left.
 
-    `untrained` is the base as it was before it saw a row: its folder for a static base, which then knows what the corpus
-    alone tells of its pieces (`start`), else the base's name. So the gain over it is what the rows bought.
     `loss` is the mean over all steps.
     """
 
     model: Path
-    untrained: str
+    before: Before
     rows: int
     steps: int
     seconds: float

@@ -28,14 +28,16 @@ FILLER = 0.3
 """Length of the random part where a corpus has fewer documents than the vectors have dimensions."""
 
 
-def static_model(texts: Sequence[str], options: "TrainOptions", seed: int) -> "SentenceTransformer":
-    """A model over a vocabulary of these texts, with the weights that training starts from."""
+def static_models(
+    texts: Sequence[str], options: "TrainOptions", seed: int
+) -> "tuple[SentenceTransformer, SentenceTransformer]":
+    """Two models over one vocabulary of these texts: random weights, and the weights that training starts from."""
     drawn = _drawn(texts, seed)
     tokenizer = learn_tokenizer(drawn, options.vocabulary)
     shape = (tokenizer.get_vocab_size(), options.dims)
     chance = np.random.Generator(np.random.PCG64(seed)).standard_normal(shape, dtype=np.float32)
     start = chance if options.start == "random" else analysed_weights(_counts(tokenizer, drawn), chance, seed)
-    return _model(tokenizer, start)
+    return _model(tokenizer, chance), _model(tokenizer, start)
 
 
 def analysed_weights(counts: "csr_matrix", chance: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from synth.embedder import load_model
 from synth.errors import CorpusError, need
-from synth.training import STATIC, TrainOptions, TrainResult
+from synth.training import STATIC, Before, TrainOptions, TrainResult
 from synth.training.data import Pair, by_negatives, columns, drawn, pairs_of, shared_instruction
 from synth.types import Document, Example
 
@@ -33,7 +33,8 @@ def train(
     """Train `options.base` on the rows and write the model to the folder `output`.
 
     A static base learns its vocabulary and its start from `corpus`, or from the rows' positives where that is empty;
-    what it was before the first row (same vocabulary) is written beside it, to `<output>-untrained`. The same rows,
+    its twin of random weights is written beside it, to `<output>-untrained`, and what it was before it saw a row, which
+    knows what the corpus alone tells (`start: lsa`), to `<output>-start`. The same rows,
     in any order, with the same options and seed give the same model. Rows without a query or a positive are passed
     over. Raises CorpusError where fewer than two rows are left, BackendError where the base cannot be loaded,
     MissingExtra without sentence-transformers.
@@ -47,13 +48,13 @@ def train(
             "dropped, or give the recipe more documents"
         )
     _seed_all(seed)
-    model, untrained = _begin(kept, options, output, seed, corpus)
+    model, before = _begin(kept, options, output, seed, corpus)
     if instruction := shared_instruction(kept):
         model.prompts["query"] = instruction
     pairs = drawn(pairs_of(kept, model.prompts), options.schedule().most_rows, seed)
     steps, loss = _fit(model, pairs, options, seed)
     model.save_pretrained(str(output), create_model_card=False)
-    return TrainResult(output, untrained, len(pairs), steps, time.monotonic() - begun, loss)
+    return TrainResult(output, before, len(pairs), steps, time.monotonic() - begun, loss)
 
 
 def _seed_all(seed: int) -> None:
@@ -64,17 +65,20 @@ def _seed_all(seed: int) -> None:
 
 def _begin(
     rows: Sequence[Example], options: TrainOptions, output: Path, seed: int, corpus: Iterable[Document]
-) -> "tuple[SentenceTransformer, str]":
+) -> "tuple[SentenceTransformer, Before]":
     """The model to train, and where what it was before is to be found."""
     if options.base != STATIC:
-        return _pretrained(options), options.base
-    from synth.training.static import static_model
+        return _pretrained(options), Before(options.base)
+    from synth.training.static import static_models
 
     texts = {document.full_text for document in corpus} or {row.positive.full_text for row in rows}
-    model = static_model(sorted(texts), options, seed)
-    beside = output.with_name(f"{output.name}-untrained")
-    model.save_pretrained(str(beside), create_model_card=False)
-    return model, str(beside)
+    random, model = static_models(sorted(texts), options, seed)
+    untrained, start = (output.with_name(f"{output.name}-{what}") for what in ("untrained", "start"))
+    random.save_pretrained(str(untrained), create_model_card=False)
+    if options.start == "random":
+        return model, Before(str(untrained))
+    model.save_pretrained(str(start), create_model_card=False)
+    return model, Before(str(untrained), str(start))
 
 
 def _pretrained(options: TrainOptions) -> "SentenceTransformer":

@@ -9,7 +9,7 @@ from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, Mu
 
 from synth.training import TrainOptions
 from synth.training.loss import ranking_loss
-from synth.training.static import static_model
+from synth.training.static import static_models
 from synth.training.tokenizer import UNKNOWN, learn_tokenizer
 from tests.contracts import TEXTS
 
@@ -54,29 +54,31 @@ def test_the_same_texts_give_the_same_vocabulary() -> None:
 
 def test_pieces_of_the_same_documents_start_out_near_each_other_and_random_ones_do_not() -> None:
     words = ["river", "bank", "dough"]
-    near = static_model(CORPUS, TrainOptions(dims=8, vocabulary=300), seed=1).encode(words, normalize_embeddings=True)
+    near = static_models(CORPUS, TrainOptions(dims=8, vocabulary=300), seed=1)[1].encode(
+        words, normalize_embeddings=True
+    )
     assert near[0] @ near[1] > abs(near[0] @ near[2]) + 0.15
     chance = TrainOptions(dims=8, vocabulary=300, start="random")
-    far = static_model(CORPUS, chance, seed=1).encode(words, normalize_embeddings=True)
+    far = static_models(CORPUS, chance, seed=1)[1].encode(words, normalize_embeddings=True)
     assert far[0] @ far[1] < 0.1
 
 
 def test_what_the_corpus_never_had_weighs_nothing() -> None:
-    model = static_model(CORPUS, TrainOptions(dims=64, vocabulary=300), seed=1)
+    model = static_models(CORPUS, TrainOptions(dims=64, vocabulary=300), seed=1)[1]
     plain, odd = model.encode(["river flour", "river ☃ flour"], normalize_embeddings=True)
     assert np.allclose(plain, odd, atol=1e-6)
 
 
 @pytest.mark.parametrize("corpus", [["one"], ["a", "b"], ["", " "], ["same", "same"]])
 def test_the_smallest_corpora_have_a_start_too(corpus: list[str]) -> None:
-    model = static_model(corpus, TrainOptions(dims=8), seed=1)
+    model = static_models(corpus, TrainOptions(dims=8), seed=1)[1]
     vectors = model.encode(["one a b same"])
     assert vectors.shape == (1, 8)
     assert np.isfinite(vectors).all()
 
 
 def test_the_loss_has_the_whole_length_and_the_shorter_ones_that_fit() -> None:
-    model = static_model(CORPUS, TrainOptions(dims=64), seed=1)
+    model = static_models(CORPUS, TrainOptions(dims=64), seed=1)[1]
     loss = ranking_loss(model, TrainOptions(dims=64, matryoshka=(16, 128, 32), scale=5))
     assert isinstance(loss, MatryoshkaLoss)
     assert list(loss.matryoshka_dims) == [64, 32, 16]

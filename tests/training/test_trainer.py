@@ -49,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.rows == 60
     assert result.steps > 4
     assert math.isfinite(result.loss)
-    assert result.untrained == str(output.with_name("model-untrained"))
+    assert result.before == (str(output.with_name("model-untrained")), str(output.with_name("model-start")))
     return output
 
 

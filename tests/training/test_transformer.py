@@ -32,7 +32,7 @@ def test_a_pretrained_model_is_trained_for_an_epoch_and_keeps_its_kind(minilm: s
     rows, corpus = rows_and_corpus()
     options = TrainOptions(base=minilm, batch=8, most_tokens=32, most_rows=40)
     result = train(rows, options, tmp_path / "model", 3, corpus)
-    assert (result.rows, result.untrained) == (40, minilm)
+    assert (result.rows, result.before.untrained) == (40, minilm)
     assert not (tmp_path / "model-untrained").exists()
     before, after = load(minilm), load(str(tmp_path / "model"))
     texts = [row.query for row in rows]
