@@ -3,6 +3,7 @@ standard error. Exit codes: 0 fine, 1 our bug, 2 yours to mend, 3 stopped by a b
 """
 
 import errno
+import os
 import sys
 from contextlib import nullcontext, redirect_stdout
 from contextvars import ContextVar
@@ -39,6 +40,7 @@ Output = Annotated[Path | None, typer.Option(help="Where it goes.")]
 def main() -> None:
     """Run the command line; a mistake the user can mend is one line on standard error."""
     _ANSWERS.set(sys.stdout)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of torch that wait leave the cores to who works
     try:
         # With --json, whatever a library prints goes to standard error: standard output holds one object.
         with redirect_stdout(sys.stderr) if "--json" in sys.argv else nullcontext():
