@@ -59,9 +59,9 @@ def _bars(console: "Console") -> "Progress":
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description:<20.20}", markup=False),
-        TextColumn("{task.fields[counts]:<24.24}", markup=False),
-        BarColumn(bar_width=10),
+        TextColumn("{task.description:<18.18}", markup=False),
+        TextColumn("{task.fields[counts]:<28.28}", markup=False),
+        BarColumn(bar_width=8),
         TextColumn("{task.fields[rate]:>8.8}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
