@@ -272,7 +272,9 @@ def _train(done: Build, rows: Rows) -> dict[str, Any]:
         raise RecipeError(f"{done.recipe.name}: it has no `train:`")
     learned = _learned(done, rows)
     model, documents = done.folder / "model", done.pipeline.corpus().documents
-    result = train(learned, head.train, model, head.seed, documents)
+    beside = _beside(done.recipe, head.train.base)
+    options = head.train.model_copy(update={"base": str(beside)}) if beside.is_dir() else head.train
+    result = train(learned, options, model, head.seed, documents)
     before = [Path(place).name if Path(place).parent == done.folder else place for place in result.before]
     return {"before": before, "rows": result.rows, "steps": result.steps, "seconds": result.seconds}
 
