@@ -35,7 +35,7 @@ from synth.splits import validation_ids
 from synth.stage import Context, Rows
 from synth.store import locked, read_json, write_json, write_whole
 from synth.terminal import shown
-from synth.training import Before
+from synth.training import STATIC, Before
 from synth.types import Example, digest_of
 from synth.usage import total
 from synth.yaml12 import write_yaml
@@ -273,7 +273,8 @@ def _train(done: Build, rows: Rows) -> dict[str, Any]:
     learned = _learned(done, rows)
     model, documents = done.folder / "model", done.pipeline.corpus().documents
     beside = _beside(done.recipe, head.train.base)
-    options = head.train.model_copy(update={"base": str(beside)}) if beside.is_dir() else head.train
+    local = head.train.base != STATIC and beside.is_dir()
+    options = head.train.model_copy(update={"base": str(beside)}) if local else head.train
     result = train(learned, options, model, head.seed, documents)
     before = [Path(place).name if Path(place).parent == done.folder else place for place in result.before]
     return {"before": before, "rows": result.rows, "steps": result.steps, "seconds": result.seconds}
