@@ -93,9 +93,11 @@ class Judge(Stage):
             yield Request(id=row.id, messages=messages, sampling=sampling, schema=prompt.schema)
 
     def _verdict(self, row: Example, reply: Reply, step: str) -> Example | Dropped:
-        told = {"prompt": self.prompt, "model": reply.completion.model, "attempts": reply.attempts}
+        completion = reply.completion
+        told = {"prompt": self.prompt, "model": completion.model, "attempts": reply.attempts}
+        told |= {"reply_key": completion.key}
         if not isinstance(reply.answer, Answer):
-            text = reply.completion.text
+            text = completion.text
             judged = replace(row, meta={**row.meta, step or "judge": told | {"reply": text[: 10 * MOST_SHOWN]}})
             detail = f"{reply.answer.detail}: {text[:MOST_SHOWN]}" if text else reply.answer.detail
             return Dropped(judged, reply.answer.reason, detail)

@@ -8,6 +8,7 @@ What a model wrote is only ever read as JSON, never run. What it returns beyond 
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from synth.backend import Backend, Completion, Message, Request, Sampling
 
-Reason = Literal["unreadable_answer", "truncated_answer", "refusal", "failed_request"]
+Reason = Literal["unreadable_answer", "truncated_answer", "refusal", "failed_request", "over_budget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,9 @@ class Reply:
     attempts: int = 1
 
 
+FINAL: frozenset[Reason] = frozenset(("refusal", "failed_request", "over_budget"))
+"""Reasons for which asking again is no use."""
+
 MOST_STARTS = 100
 """How many opening braces of one text are tried."""
 
@@ -66,7 +70,7 @@ def read_answer(completion: Completion, model: type[BaseModel]) -> Answer | Unre
     A request that failed, a reply that was cut off and a refusal are told from an answer that cannot be read.
     """
     if completion.error:
-        return Unreadable("failed_request", completion.error)
+        return Unreadable("over_budget" if completion.finish_reason == "budget" else "failed_request", completion.error)
     if completion.finish_reason in ("content_filter", "refusal"):
         return Unreadable("refusal", f"the server stopped it: {completion.finish_reason}")
     cut = completion.finish_reason == "length"
@@ -87,22 +91,48 @@ def read_answer(completion: Completion, model: type[BaseModel]) -> Answer | Unre
 def ask(backend: Backend, requests: Iterable[Request], model: type[BaseModel], attempts: int = 1) -> Iterator[Reply]:
     """One reply for each request, as they come. What cannot be read is asked for again, up to `attempts` times in all.
 
-    Requests are drawn as the backend has room for them; the second round begins when the first has ended. A refusal is
-    final, and so is a failed request: the backend has tried that as often as it is told to.
+    Requests are drawn as the backend has room for them, those to be asked again first. A refusal is final, and so is a
+    failed request: the backend has tried that as often as it is told to.
     """
-    waiting: list[Request] = []
-    for attempt in range(1, attempts + 1):
-        again: list[Request] = []
-        for completion in backend.complete(requests if attempt == 1 else waiting):
+    asked: dict[str, int] = {}
+    again: deque[Request] = deque()
+
+    waiting: Iterable[Request] = requests
+    while True:
+        for completion in backend.complete(_with_again(waiting, again)):
+            name = completion.request.id
+            attempt = asked.pop(name, 1)
             answer = read_answer(completion, model)
             follow_up = ask_again(completion, answer) if attempt < attempts else None
             if follow_up is None:
                 yield Reply(completion, answer, attempt)
             else:
+                asked[name] = attempt + 1
                 again.append(follow_up)
-        waiting = again
-        if not waiting:
+        if not again:
             return
+        waiting = ()
+
+
+def _with_again(fresh: Iterable[Request], again: deque[Request]) -> Iterator[Request]:
+    """Fresh requests, and before each what waits to be asked again by then; samples of one request stay together."""
+    together = 0
+    for request in fresh:
+        while again and not together:
+            yield again.popleft()
+        together = together - 1 if together else request.more
+        yield request
+    while again:
+        yield again.popleft()
+
+
+def mean_logprob(completion: Completion) -> float:
+    """The mean natural log-probability of a reply's tokens, minus infinity where the server gave none.
+
+    The measure by which InPars (arXiv 2202.05144) ranks what a model wrote.
+    """
+    known = [token.logprob for token in completion.logprobs if token.logprob is not None]
+    return round(sum(known) / len(known), 5) if known else float("-inf")
 
 
 def sampling_of(backend: Backend, own: Sampling | None) -> Sampling:
@@ -116,11 +146,11 @@ def ask_again(completion: Completion, answer: Answer | Unreadable) -> Request | 
     After a reply that was cut off it leaves twice the room; else it shows the model its reply and what was wrong.
     """
     request = completion.request
-    if not isinstance(answer, Unreadable) or answer.reason in ("refusal", "failed_request"):
+    if not isinstance(answer, Unreadable) or answer.reason in FINAL:
         return None
     if answer.reason == "truncated_answer":
         sampling = request.sampling.model_copy(update={"most_tokens": 2 * request.sampling.most_tokens})
-        return replace(request, sampling=sampling)
+        return replace(request, sampling=sampling, more=0)
     fields = ", ".join((request.schema or {}).get("properties", {}))
     shown = Message("assistant", completion.text[:2000] or "…")
     mend = Message(
@@ -128,7 +158,7 @@ def ask_again(completion: Completion, answer: Answer | Unreadable) -> Request | 
         f"That could not be read: {answer.detail}. Reply once more, with one JSON object and nothing before or after it"
         + (f", with exactly these fields: {fields}." if fields else "."),
     )
-    return replace(request, messages=(*request.messages, shown, mend))
+    return replace(request, messages=(*request.messages, shown, mend), more=0)
 
 
 def _after_thought(text: str) -> str:

@@ -27,6 +27,7 @@ from synth.evaluation import evaluate
 from synth.export import export as export_rows
 from synth.export import read_dataset
 from synth.hub import push
+from synth.models import Models
 from synth.pipeline import Pipeline
 from synth.progress import Show
 from synth.recipe import Recipe
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 OUTPUTS = Path("outputs")
+REPLIES = OUTPUTS / "replies.sqlite"
+"""Where the replies of models are kept unless told otherwise."""
 
 
 @dataclass(slots=True)
@@ -70,13 +73,13 @@ class Build:
             "folder": str(self.folder),
             "seconds": round(self.seconds, 1),
             "rows": {"kept": runs[-1].kept, "dropped": {run.step.name: run.dropped for run in runs if run.dropped}},
-            "requests": {"sent": usage["sent"], "from_store": 0, "failed": usage["failed"]},
+            "requests": {name: usage[name] for name in ("sent", "from_store", "failed")},
             "tokens": {
                 "prompt": usage["prompt_tokens"],
                 "completion": usage["completion_tokens"],
                 "cached": usage["cached_tokens"],
             },
-            "usd": None,
+            "usd": round(usage["usd"], 6) if self.pipeline.models.priced else None,
             "exported": self.exported,
             "evaluation": self.evaluation.to_json()["scores"] if self.evaluation else [],
             "warnings": self.pipeline.warnings,
@@ -116,14 +119,16 @@ def funnel(pipeline: Pipeline) -> "Table":
     return grid
 
 
-def build(recipe: Recipe, folder: Path | None, show: Show, *, publish: bool = False) -> Build:
+def build(recipe: Recipe, folder: Path | None, show: Show, *, replies: Path = REPLIES, publish: bool = False) -> Build:
     """Run a recipe in `folder` (outputs/<recipe>-<hash>), or what of it is not done yet.
 
     Raises SynthError for what the user can mend, before anything is spent where that can be known.
     """
     folder = folder or OUTPUTS / f"{recipe.name}-{recipe.hash}"
     tests = ready(recipe)
-    done = Build(recipe, folder, Pipeline(recipe, folder), show)
+    models = Models(recipe.backends, recipe.head.budget, folder, replies)
+    models.budget.partial = recipe.partial
+    done = Build(recipe, folder, Pipeline(recipe, folder, models), show)
     done.pipeline.look_ahead()
     if publish and recipe.head.publish is None:
         raise RecipeError(f"{recipe.name}: --publish needs `publish: {{repo: owner/name}}` in the recipe")

@@ -5,18 +5,27 @@ A `Dialect` is what one server is known to take. It starts with everything, and 
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from synth.backend import Completion, Request
+from synth.backend import Completion, Request, Token
 
-Format = Literal["json_schema", "json_object", "none"]
+Format = Literal["json_schema", "strict_subset", "json_object", "none"]
 
-_NEXT_FORMAT: Mapping[Format, Format] = {"json_schema": "json_object", "json_object": "none"}
+_NEXT_FORMAT: Mapping[Format, Format] = {
+    "json_schema": "json_object",
+    "strict_subset": "json_object",
+    "json_object": "none",
+}
+_STRICT = frozenset(("type", "properties", "required", "additionalProperties", "items", "enum", "description", "anyOf"))
+"""What every strict schema mode knows of JSON schema. Bounds are checked when the reply is read, whoever wrote it."""
 _FORMAT_WORDS = ("response_format", "json_schema", "json_object", "schema", "grammar", "guided", "structured")
+_BOUND_WORDS = ("length", "pattern", "minimum", "maximum", "items", "required", "keyword", "not permitted", "strict")
+"""What a refusal speaks of that means a part of the schema, not schemas at all."""
 _REFUSAL_WORDS = (
     "unsupported",
     "not support",
@@ -27,7 +36,7 @@ _REFUSAL_WORDS = (
     "extra",
     "instead",
 )
-_SPARE = ("temperature", "top_p", "seed", "stop")
+_SPARE = ("temperature", "top_p", "seed", "stop", "n")
 
 
 class BadReply(Exception):
@@ -42,20 +51,22 @@ class Dialect:
     tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     without: frozenset[str] = frozenset()
 
-    def body(self, request: Request, model: str) -> dict[str, Any]:
-        """The JSON that is sent for a request."""
+    def body(self, requests: Sequence[Request], model: str) -> dict[str, Any]:
+        """The JSON that is sent for a request, or for several samples of it."""
+        request = requests[0]
         sampling = request.sampling
         wanted = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": None if sampling.seed is None else sampling.seed + request.sample,
             "stop": list(sampling.stop) or None,
+            "n": len(requests) if len(requests) > 1 else None,
         }
         messages = [{"role": message.role, "content": utf8(message.content)} for message in request.messages]
-        spare = {name: value for name, value in wanted.items() if value is not None and name not in self.without}
-        return (
-            {"model": model, "messages": messages, self.tokens: sampling.most_tokens} | spare | self._format_of(request)
-        )
+        body: dict[str, Any] = {"model": model, "messages": messages, self.tokens: sampling.most_tokens}
+        body |= {name: value for name, value in wanted.items() if value is not None and name not in self.without}
+        body |= self._format_of(request)
+        return body | _weighing(request) | dict(sampling.extra)
 
     def after(self, said: str, request: Request) -> "Dialect | None":
         """The dialect to try after a server refused a request, saying this; None where the words say nothing of it."""
@@ -65,11 +76,13 @@ class Dialect:
         refused = any(word in said for word in _REFUSAL_WORDS)
         if self.tokens == "max_tokens" and "max_completion_tokens" in said and refused:
             return replace(self, tokens="max_completion_tokens")
+        asked = self.body([request, request], "")
         for name in _SPARE:
-            if name in said and refused and name in self.body(request, ""):
+            if refused and name in asked and name not in request.sampling.extra and _names(said, name):
                 return replace(self, without=self.without | {name})
         if request.schema is not None and self.format in _NEXT_FORMAT and any(word in said for word in _FORMAT_WORDS):
-            return replace(self, format=_NEXT_FORMAT[self.format])
+            bounds = self.format == "json_schema" and any(word in said for word in _BOUND_WORDS)
+            return replace(self, format="strict_subset" if bounds else _NEXT_FORMAT[self.format])
         return None
 
     def _format_of(self, request: Request) -> dict[str, Any]:
@@ -77,31 +90,131 @@ class Dialect:
             return {}
         if self.format == "json_object":
             return {"response_format": {"type": "json_object"}}
-        schema = {"name": "answer", "strict": True, "schema": dict(request.schema)}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+        schema = dict(request.schema) if self.format == "json_schema" else strict_subset(request.schema)
+        named = {"name": "answer", "strict": True, "schema": schema}
+        return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
-def completion_of(raw: bytes, request: Request, latency_s: float = 0.0) -> Completion:
-    """The completion in a server's answer; BadReply where there is none (no JSON, no choices, an error in disguise)."""
+def strict_subset(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema without bounds and patterns, its fields all required: what strict servers take.
+
+    >>> strict_subset({"type": "object", "properties": {"q": {"type": "string", "maxLength": 9}}})
+    {'type': 'object', 'properties': {'q': {'type': 'string'}}, 'required': ['q'], 'additionalProperties': False}
+    """
+    plain = {name: value for name, value in schema.items() if name in _STRICT}
+    if isinstance(plain.get("items"), Mapping):
+        plain["items"] = strict_subset(plain["items"])
+    if isinstance(plain.get("properties"), Mapping):
+        plain["properties"] = {name: strict_subset(inner) for name, inner in plain["properties"].items()}
+        plain |= {"required": list(plain["properties"]), "additionalProperties": False}
+    return plain
+
+
+def _weighing(request: Request) -> dict[str, Any]:
+    """What asks for log-probabilities: of the reply as everybody does, of the prompt as vLLM's server does."""
+    wanted: dict[str, Any] = {}
+    if request.top_logprobs is not None:
+        wanted |= {"logprobs": True} | ({"top_logprobs": request.top_logprobs} if request.top_logprobs else {})
+    if request.prompt_logprobs:
+        wanted |= {"prompt_logprobs": 0}
+        if request.messages[-1].role == "assistant":
+            wanted |= {"add_generation_prompt": False, "continue_final_message": True}
+    return wanted
+
+
+def _names(said: str, name: str) -> bool:
+    """True where a refusal speaks of a field by its name, and not of a word that holds it."""
+    return re.search(rf"(?<![a-z_]){name}(?![a-z_])", said) is not None
+
+
+def completions_of(raw: bytes, requests: Sequence[Request], latency_s: float = 0.0) -> list[Completion]:
+    """The completions in a server's answer, one for each of the first requests; fewer where it gave fewer choices.
+
+    The prompt's tokens are counted to the first, those of the replies are shared out. Raises BadReply where there is
+    none (no JSON, no choices, an error in disguise).
+    """
     try:
         plain = json.loads(raw)
     except ValueError as error:
         raise BadReply(f"the reply is no JSON: {raw[:80]!r}") from error
     choices = plain.get("choices") if isinstance(plain, dict) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
         raise BadReply(f"the reply holds no completion: {raw[:200].decode('utf-8', 'replace')}")
-    text, refused = _text_of(choices[0].get("message"))
     usage = _mapping(plain.get("usage"))
+    pairs = list(zip(requests, choices, strict=False))
+    shares = _shares(_count(usage.get("completion_tokens")), len(pairs))
+    first = _counts_of_prompt(usage)
+    weighed = _prompt_tokens(plain.get("prompt_logprobs"))
+    model = str(plain.get("model") or "")
+    return [
+        _completion(
+            request,
+            choice,
+            {"model": model, "latency_s": latency_s, "prompt_logprobs": weighed}
+            | {"completion_tokens": share}
+            | (first if place == 0 else {}),
+        )
+        for place, ((request, choice), share) in enumerate(zip(pairs, shares, strict=True))
+    ]
+
+
+def _completion(request: Request, choice: Mapping[str, Any], told: Mapping[str, Any]) -> Completion:
+    text, refused = _text_of(choice.get("message"))
+    logprobs = _reply_tokens(choice.get("logprobs"))
+    lacking = _lacking(request, logprobs, told["prompt_logprobs"])
     return Completion(
         request=request,
         text=utf8(text),
-        finish_reason="refusal" if refused else str(choices[0].get("finish_reason") or "stop"),
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-        cached_tokens=_count(_mapping(usage.get("prompt_tokens_details")).get("cached_tokens")),
-        model=str(plain.get("model") or ""),
-        latency_s=latency_s,
+        finish_reason="refusal" if refused else str(choice.get("finish_reason") or "stop"),
+        logprobs=logprobs,
+        error=lacking,
+        **told,
     )
+
+
+def _lacking(request: Request, logprobs: tuple[Token, ...], weighed: tuple[Token, ...]) -> str:
+    """What a request asked for and the server left out without a word."""
+    if request.top_logprobs is not None and not logprobs:
+        return "the server gave no log-probabilities of its reply; this model or server does not tell them"
+    if request.prompt_logprobs and not weighed:
+        return "the server gave no log-probabilities of the prompt; vLLM's server and the `vllm` backend do"
+    return ""
+
+
+def _shares(total: int, parts: int) -> list[int]:
+    """A whole number cut into whole parts.
+
+    >>> _shares(10, 3)
+    [4, 3, 3]
+    """
+    return [total // parts + (place < total % parts) for place in range(parts)]
+
+
+def _counts_of_prompt(usage: Mapping[str, Any]) -> dict[str, int]:
+    details = _mapping(usage.get("prompt_tokens_details"))
+    return {"prompt_tokens": _count(usage.get("prompt_tokens")), "cached_tokens": _count(details.get("cached_tokens"))}
+
+
+def _reply_tokens(logprobs: object) -> tuple[Token, ...]:
+    content = _mapping(logprobs).get("content")
+    return tuple(
+        Token(
+            str(token.get("token", "")),
+            _number(token.get("logprob")),
+            {str(t.get("token", "")): _number(t.get("logprob")) or 0.0 for t in token.get("top_logprobs") or ()},
+        )
+        for token in (content if isinstance(content, list) else ())
+        if isinstance(token, dict)
+    )
+
+
+def _prompt_tokens(listed: object) -> tuple[Token, ...]:
+    """The prompt's tokens as vLLM's server tells them: null for the first, then the token and others by their ids."""
+    tokens = []
+    for entry in listed if isinstance(listed, list) else ():
+        own = next((value for value in _mapping(entry).values() if isinstance(value, dict)), {})
+        tokens.append(Token(str(own.get("decoded_token", "")), _number(own.get("logprob"))))
+    return tuple(tokens)
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -155,4 +268,8 @@ def _mapping(value: object) -> dict[str, Any]:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import nullcontext, redirect_stdout
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -72,17 +73,24 @@ def run(
     output: Annotated[Path | None, typer.Option(help="The run folder [default: outputs/RECIPE-HASH].")] = None,
     strict: Annotated[bool, typer.Option(help="A document that cannot be read is an error.")] = False,
     publish: Annotated[bool, typer.Option(help="Push where the recipe's `publish:` says.")] = False,
+    replies: Annotated[
+        Path | None, typer.Option(help="Where models' replies are kept [default: outputs/replies.sqlite].")
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option(help="Where the budget ends, finish the later steps with what there is.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make the rows of a recipe, filter, export, train and evaluate them. The same command again goes on where it was.
 
     Example: synth run extract --set corpus=./my-documents
     """
-    from synth.build import build
+    from synth.build import REPLIES, build
     from synth.progress import Show
     from synth.recipe import load
 
-    done = build(load(recipe, set_ or (), limit=limit, strict=strict), output, Show(_stderr()), publish=publish)
+    loaded = replace(load(recipe, set_ or (), limit=limit, strict=strict), partial=partial)
+    done = build(loaded, output, Show(_stderr()), replies=replies or REPLIES, publish=publish)
     _tell(as_json, done.summary(), done.print)
 
 

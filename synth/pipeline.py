@@ -14,20 +14,21 @@ from pathlib import Path
 from synth.embedder import Embedder, identity_of, load
 from synth.engines.local import Link, Put, run_line
 from synth.errors import CorpusError
+from synth.models import Models
 from synth.recipe import Recipe
 from synth.retrieval import Corpus
 from synth.stage import Context, RowList, Rows
 from synth.step_run import StepRun, Task, begin, finished_elsewhere, link
 from synth.store import StoredRows, content_hash, writing
 from synth.types import Example, digest_of
-from synth.usage import Metered
 
 
 class Pipeline:
     """The steps of one recipe in one run folder."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, models: Models | None = None) -> None:
         self.recipe = recipe
+        self.models = models or Models(recipe.backends, recipe.head.budget, folder, folder.parent / "replies.sqlite")
         self.folder = folder
         self.runs = [StepRun(step, folder / step.folder_name) for step in recipe.steps]
         self._embedders = Embedders(recipe.head.embedders, recipe.folder)
@@ -37,7 +38,7 @@ class Pipeline:
     @property
     def warnings(self) -> list[str]:
         """What the steps warned of, now or when they were run."""
-        return [f"{run.step.name}: {text}" for run in self.runs for text in run.warnings]
+        return [f"{run.step.name}: {text}" for run in self.runs for text in run.warnings] + self.models.warnings
 
     def run(self) -> Rows:
         """Run what is not done; the rows of the last step. Raises SynthError, or RuntimeError for a bug of a step."""
@@ -60,8 +61,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Free the backends."""
-        for backend in self.recipe.backends.values():
-            backend.close()
+        self.models.close()
 
     def context(self, run: StepRun) -> Context:
         """What a step is handed."""
@@ -69,7 +69,7 @@ class Pipeline:
             step=run.step.name,
             seed=self.recipe.head.seed,
             source=self.recipe.source,
-            backends={role: Metered.over(backend, run.usage) for role, backend in self.recipe.backends.items()},
+            backends=self.models.of_step(lambda: run.key, run.usage),
             embedders=self._embedders,
             corpus_of=self.corpus,
             warn=run.warn,
@@ -123,18 +123,18 @@ class Pipeline:
         links = []
         for run in todo:
             workers = 1 if run is todo[0] or run.step.is_source else self.recipe.head.engine.workers
-            task = Task(run)
+            task = Task(run, self.models.spent)
             links.append(Link(_worker(task, self.context(run)), task.finish, workers))
         run_line(links, StoredRows(before.kept_file) if before else ())
 
     def _run_set(self, run: StepRun, before: StepRun | None) -> None:
         rows: Rows = StoredRows(before.kept_file) if before else RowList(())
-        task = Task(run)
+        task = Task(run, self.models.spent)
         task.whole(rows, self.context(run))
         task.finish()
 
     def _key(self, run: StepRun, before: str) -> str:
-        step, stage, head, ctx = run.step, run.step.stage, self.recipe.head, self.context(run)
+        step, stage, head = run.step, run.step.stage, self.recipe.head
         parts = {
             "use": step.use,
             "name": step.name,
@@ -145,7 +145,7 @@ class Pipeline:
             "seed": head.seed,
             "limit": self.recipe.limit if step.is_source else None,
             "exclude": list(head.exclude) if step.is_source else [],
-            "backends": {r: ctx.backend(r).identity() for r in sorted(stage.backends_used())},
+            "backends": {r: self.models.identity(r) for r in sorted(stage.backends_used())},
             "code of backends": [_own_code(type(self.recipe.backends[r])) for r in sorted(stage.backends_used())],
             "embedders": {e: self._embedders.identity(e) for e in sorted(stage.embedders_used())},
             "content": self._content_read(run),

@@ -21,8 +21,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from synth.backend import Backend
+from synth.budget import Caps
 from synth.errors import RecipeError, did_you_mean
 from synth.mistakes import explain
+from synth.mixture import Mixture
 from synth.registry import find_backend, find_recipe, find_stage, is_source
 from synth.stage import Source, Stage
 from synth.training import TrainOptions
@@ -96,7 +98,8 @@ class Head(BaseModel):
     corpus: str = ""
     exclude: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0)
-    backends: dict[str, dict[str, Any]] = {}
+    backends: dict[str, dict[str, Any] | list[dict[str, Any]]] = {}
+    budget: Caps = Caps()
     embedders: dict[str, str] = {}
     steps: list[dict[str, Any]] = Field(min_length=1)
     export: tuple[Literal["dataset", "pairs", "triplets", "beir"], ...] = ("dataset",)
@@ -144,6 +147,7 @@ class Recipe:
     text: str = ""
     limit: int | None = None
     strict: bool = False
+    partial: bool = False
 
     @property
     def source(self) -> Source:
@@ -153,6 +157,8 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """The recipe as plain data with every default filled in, and nothing secret: a run keeps it beside its rows."""
         plain = self.head.model_dump(mode="json", exclude={"steps", "backends"}, exclude_none=True)
+        if not plain["budget"]:
+            del plain["budget"]
         plain["backends"] = {role: _plain_backend(self.head, role, backend) for role, backend in self.backends.items()}
         plain["steps"] = [_plain_step(step) for step in self.steps]
         return plain
@@ -161,7 +167,9 @@ class Recipe:
     def hash(self) -> str:
         """Eight hex digits that name its run folder: the recipe as resolved, and where its relative paths start."""
         place = "" if self.head.corpus.startswith("hf://") else str(self.folder.resolve())
-        plain = json.dumps([self.name, place, self.limit, self.resolved()], sort_keys=True, ensure_ascii=False)
+        # A larger budget goes on where a smaller one ended.
+        resolved = {name: value for name, value in self.resolved().items() if name != "budget"}
+        plain = json.dumps([self.name, place, self.limit, resolved], sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 
@@ -228,7 +236,18 @@ def _step(entry: dict[str, Any], number: int, path: Path) -> Step:
     return Step(name=name, use=use, stage=stage, where=where, number=number)
 
 
-def _backend(role: str, entry: dict[str, Any], path: Path) -> Backend:
+def _backend(role: str, entry: dict[str, Any] | list[dict[str, Any]], path: Path) -> Backend:
+    """The backend of a role; a list of them, each with its `weight:`, is a mixture."""
+    if isinstance(entry, dict):
+        return _one_backend(role, entry, path)
+    weights = [each.get("weight", 1) for each in entry]
+    if not entry or not all(isinstance(weight, int | float) and weight > 0 for weight in weights):
+        raise RecipeError(f"{path.name}: backend {role}: each model of a list needs a `weight:` above 0, or none")
+    plain = [{key: value for key, value in each.items() if key != "weight"} for each in entry]
+    return Mixture.over([(float(w), _one_backend(role, each, path)) for w, each in zip(weights, plain, strict=True)])
+
+
+def _one_backend(role: str, entry: dict[str, Any], path: Path) -> Backend:
     place = f"{path.name}: backend {role}"
     use = entry.get("use")
     if not isinstance(use, str):
@@ -304,8 +323,15 @@ def _plain_step(step: Step) -> dict[str, Any]:
     return plain | ({"where": where} if where or step.stage.default_where else {})
 
 
-def _plain_backend(head: Head, role: str, backend: Backend) -> dict[str, Any]:
-    return {"use": head.backends[role]["use"], **backend.model_dump(mode="json", exclude_none=True)}
+def _plain_backend(head: Head, role: str, backend: Backend) -> dict[str, Any] | list[dict[str, Any]]:
+    entry = head.backends[role]
+    if isinstance(entry, dict):
+        return {"use": entry["use"], **backend.model_dump(mode="json", exclude_none=True)}
+    parts = backend.parts if isinstance(backend, Mixture) else ()
+    return [
+        {"use": each["use"], "weight": weight, **part.model_dump(mode="json", exclude_none=True)}
+        for each, (weight, part) in zip(entry, parts, strict=True)
+    ]
 
 
 def _kind(value: object) -> str:

@@ -91,6 +91,12 @@ def _read(rows: Iterable[Example]) -> _Read:
 def _near(texts: Sequence[str], ids: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Pairs of texts that are near-duplicates; looked for in the order of `ids`, so that any order gives the same."""
     order = sorted(range(len(texts)), key=lambda number: (ids[number], texts[number]))
+    first: dict[str, int] = {}
+    for number in order:
+        same = first.setdefault(texts[number], number)
+        if same != number and texts[number].strip():
+            yield same, number
+    order = list(first.values())
     found = near_duplicates([texts[number] for number in order], ALIKE, chained=True)
     for one in np.flatnonzero(found.of >= 0).tolist():
         yield order[found.of[one]], order[one]

@@ -12,6 +12,7 @@ from synth.engines.local import Put
 from synth.ledger import Ledger
 from synth.recipe import Step, Where
 from synth.registry import is_filter
+from synth.replies import Spent
 from synth.rows import to_dropped_table, to_table
 from synth.stage import Context, RowList, Rows
 from synth.store import SortedWriter, StoredRows, content_hash, read_json, write_json, writing
@@ -39,7 +40,7 @@ class StepRun:
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
-    used: Mapping[str, int] = field(default_factory=dict)
+    used: Mapping[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -105,8 +106,9 @@ class StepRun:
 class Task:
     """One step at work: rows in, fates written and counted, kept rows out."""
 
-    def __init__(self, run: StepRun) -> None:
+    def __init__(self, run: StepRun, spent: Callable[[str], Spent]) -> None:
         self._run = run
+        self._spent = spent
         self._names = run.step.where.names
         self._started = time.monotonic()
         self._kept = SortedWriter[Example](run.kept_file, to_table)
@@ -147,7 +149,7 @@ class Task:
         run.kept, run.dropped = ledger.kept, dict(sorted(ledger.dropped.items()))
         run.seconds = round(time.monotonic() - self._started, 3)
         run.content = content_hash(run.kept_file)
-        run.used = run.usage.plain()
+        run.used = run.usage.with_all(self._spent(run.key))
         run.ledger = None
         run.running = False
         write_json(run.folder / "done.json", run.mark())
@@ -200,13 +202,19 @@ def finished_elsewhere(folder: Path) -> dict[str, Path]:
 
 
 def link(source: Path, target: Path) -> None:
-    """Give `target` the files of `source`, hard-linked where the disk can; `done.json` last."""
+    """Give `target` the files of `source`, hard-linked where the disk can; `done.json` last.
+
+    What `source` has paid for is not counted again.
+    """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for name in ("kept.parquet", "dropped.parquet", "done.json"):
+    mark = read_json(source / "done.json")
+    for name in ("kept.parquet", "dropped.parquet"):
         try:
             os.link(source / name, target / name)
         except FileNotFoundError:
             return
         except OSError:
             shutil.copy2(source / name, target / name)
+    if mark is not None:
+        write_json(target / "done.json", {**mark, "usage": {}})

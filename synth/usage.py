@@ -1,44 +1,61 @@
 """What a step asked of its models: requests and tokens, counted as the completions come."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
 from synth.backend import Backend, Completion, Request
+from synth.replies import Spent
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(slots=True)
 class Usage:
-    """Requests sent and failed; tokens as the server counted them."""
+    """Requests sent, answered from the store, and failed; tokens of what was sent, as the server counts; dollars."""
 
     sent: int = 0
+    from_store: int = 0
     failed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    usd: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def count(self, completion: Completion) -> None:
         """Count one completion. Safe to call from several threads."""
         with self.lock:
+            if completion.from_store:
+                self.from_store += 1
+                return
             self.sent += 1
             self.failed += bool(completion.error)
             self.prompt_tokens += completion.prompt_tokens
             self.completion_tokens += completion.completion_tokens
             self.cached_tokens += completion.cached_tokens
 
-    def plain(self) -> dict[str, int]:
+    def plain(self) -> dict[str, float]:
         """The counts by name."""
         return {name: getattr(self, name) for name in USAGE}
+
+    def with_all(self, spent: Spent) -> dict[str, float]:
+        """The counts by name, with what the same step had paid for before the run was resumed."""
+        before = max(spent.requests - (self.sent - self.failed), 0)
+        more = {"sent": self.sent + before, "from_store": max(self.from_store - before, 0), "usd": spent.usd}
+        tokens = ("prompt_tokens", "completion_tokens", "cached_tokens")
+        return self.plain() | more | {name: max(getattr(self, name), getattr(spent, name)) for name in tokens}
 
 
 USAGE = tuple(name for name in Usage.__slots__ if name != "lock")
 
 
-def total(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def total(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """The sum of several counts.
 
     >>> total([{"sent": 2}, {"sent": 3, "failed": 1}])["sent"]
@@ -57,7 +74,7 @@ class Metered(Backend):
     @classmethod
     def over(cls, inner: Backend, usage: Usage) -> "Metered":
         """`inner`, its completions counted into `usage`."""
-        metered = cls(model=inner.model, sampling=inner.sampling)
+        metered = cls(model=inner.model, revision=inner.revision, price=inner.price, sampling=inner.sampling)
         metered._inner, metered._usage = inner, usage
         return metered
 
@@ -70,3 +87,15 @@ class Metered(Backend):
     def identity(self) -> Mapping[str, Any]:
         """The inner backend's."""
         return self._inner.identity()
+
+    def model_identity(self) -> str:
+        """The inner backend's."""
+        return self._inner.model_identity()
+
+    def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+        """The inner backend's."""
+        return self._inner.embed(texts)
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> "NDArray[np.float32]":
+        """The inner backend's."""
+        return self._inner.score(pairs)

@@ -11,11 +11,11 @@ the first of them is the row itself. So each reply has one fate, and each row th
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from synth.answers import Answer, Reply, Unreadable, ask, sampling_of
+from synth.answers import Answer, Reply, Unreadable, ask, mean_logprob, sampling_of
 from synth.backend import Request, Sampling
 from synth.errors import RecipeError, did_you_mean
 from synth.prompt import Prompt
@@ -32,8 +32,9 @@ MOST_SHOWN = 200
 class Generate(Stage):
     """Make `per_document` queries for each row, each under its own draw of the prompt's axes.
 
-    `samples` asks several times for each draw, in the same words. A child keeps its row's language, or has that of the
-    document. What the prompt returns beside `query` goes to `meta`.
+    `samples` asks several times for each draw, in the same words; with `keep: best` the one of them stays whose words
+    have the highest mean log-probability, by which InPars (arXiv 2202.05144) chose its questions. A child keeps its
+    row's language, or has that of the document. What the prompt returns beside `query` goes to `meta`.
     """
 
     version: ClassVar[int] = 1
@@ -42,6 +43,9 @@ class Generate(Stage):
     backend: str = Field(default="writer", description="the role of the backend that writes")
     per_document: int = Field(default=1, ge=1, le=1000, description="draws for each row")
     samples: int = Field(default=1, ge=1, le=100, description="replies for each draw")
+    keep: Literal["all", "best"] = Field(
+        default="all", description="of a draw's samples keep all, or the one whose words the model found likeliest"
+    )
     attempts: int = Field(default=2, ge=1, le=10, description="times asked for an answer that cannot be read")
     sampling: Sampling | None = Field(default=None, description="how replies are drawn, where not as the backend says")
 
@@ -83,6 +87,7 @@ class _Open:
     row: Example
     waiting: int
     failed: dict[int, Reply] = field(default_factory=dict)
+    held: dict[int, Reply] = field(default_factory=dict)
     has_child: bool = False
 
 
@@ -97,21 +102,32 @@ class _Writing:
         self._without: deque[Example] = deque()
 
     def requests(self, rows: Iterable[Example], sampling: Sampling) -> Iterator[Request]:
-        """The requests of each row, numbered: first one for each draw, then the second samples, and so on.
+        """The requests of each row, numbered: the first of each draw, then the second samples, and so on.
 
-        So more `samples` ask for nothing that was asked for before. Those of a row follow each other: they begin alike.
+        So more `samples` ask for nothing that was asked for before. Those of a draw follow each other, and so may be
+        asked for together; those of a row too, since they begin alike and a server reads what they share once.
         """
-        schema, draws = self.prompt.schema, self._stage.per_document
+        schema, draws, samples = self.prompt.schema, self._stage.per_document, self._stage.samples
+        weighed = 0 if self._stage.keep == "best" else None
         needs_document = {"document", "title"} & set(self.prompt.header.reads)
         for row in rows:
             if needs_document and not row.positives:
                 self._without.append(row)
                 continue
             self._open[row.id] = _Open(row, draws * self._stage.samples)
-            messages = [self.prompt.render(self._values(row, draw)) for draw in range(draws)]
-            for number in range(draws * self._stage.samples):
-                name, words = f"{row.id}:{number}", messages[number % draws]
-                yield Request(id=name, messages=words, sampling=sampling, schema=schema, sample=number)
+            for draw in range(draws):
+                messages = self.prompt.render(self._values(row, draw))
+                for place in range(samples):
+                    number = place * draws + draw
+                    yield Request(
+                        id=f"{row.id}:{number}",
+                        messages=messages,
+                        sampling=sampling,
+                        schema=schema,
+                        sample=number,
+                        top_logprobs=weighed,
+                        more=samples - 1 - place,
+                    )
 
     def settle(self, reply: Reply) -> Iterator[Example | Dropped]:
         """The child that a reply makes; with the last reply of a row, also those of its replies that made none."""
@@ -120,12 +136,28 @@ class _Writing:
         opened.waiting -= 1
         if isinstance(reply.answer, Answer):
             opened.has_child = True
-            yield self._child(opened.row, int(number), reply, reply.answer)
+            if self._stage.keep == "best":
+                opened.held[int(number)] = reply
+            else:
+                yield self._child(opened.row, int(number), reply, reply.answer)
         else:
             opened.failed[int(number)] = reply
         if opened.waiting == 0:
             del self._open[name]
+            yield from self._best(opened)
             yield from self._failures(opened)
+
+    def _best(self, opened: _Open) -> Iterator[Example | Dropped]:
+        """Of the samples of each draw the likeliest; the others, dropped."""
+        draws = self._stage.per_document
+        weights = {number: mean_logprob(reply.completion) for number, reply in opened.held.items()}
+        for number, reply in sorted(opened.held.items()):
+            rivals = [other for other in weights if other % draws == number % draws]
+            best = max(rivals, key=lambda other: (weights[other], -other))
+            if isinstance(reply.answer, Answer):
+                child = self._child(opened.row, number, reply, reply.answer)
+                told = f"mean log-probability {weights[number]:.3f}, the best sample has {weights[best]:.3f}"
+                yield child if number == best else Dropped(child, "not_best", told)
 
     def without_document(self) -> Iterator[Dropped]:
         """The rows that a prompt about a document cannot be filled in for."""
@@ -183,5 +215,6 @@ class _Writing:
             "prompt_tokens": completion.prompt_tokens,
             "completion_tokens": completion.completion_tokens,
             "attempts": reply.attempts,
+            "reply_key": completion.key,
         }
         return {self._ctx.step or "generate": {**told, **more}}

@@ -43,12 +43,13 @@ def test_each_request_gets_its_own_completion_and_all_places_are_used() -> None:
     together = threading.Barrier(8, timeout=20)
 
     def answer(body: dict[str, Any]) -> str:
-        together.wait()
+        if len(server.seen) > 1:  # the first is sent alone
+            together.wait()
         return f"about {body['messages'][0]['content']}"
 
     with ChatServer(answer) as server:
-        done = completed(server, asked(40), most_concurrent=8)
-    assert {c.request.id: c.text for c in done} == {str(k): f"about document {k}" for k in range(40)}
+        done = completed(server, asked(41), most_concurrent=8)
+    assert {c.request.id: c.text for c in done} == {str(k): f"about document {k}" for k in range(41)}
     assert server.most_at_once == 8
 
 
@@ -153,7 +154,7 @@ def test_rows_come_while_others_are_in_flight() -> None:
     drawn: list[str] = []
 
     def requests() -> Iterator[Request]:
-        for request in asked(30):
+        for request in asked(300):
             drawn.append(request.id)
             yield request
 
@@ -161,10 +162,10 @@ def test_rows_come_while_others_are_in_flight() -> None:
         completions = made.complete(requests())
         first = [next(completions).request.id for _ in range(10)]
         assert "0" not in first
-        assert len(drawn) <= 13
+        assert len(drawn) <= 3 + 32 + 13, "no more is drawn than can be sent soon"
         released.set()
         rest = [c.request.id for c in completions]
-    assert sorted(first + rest, key=int) == [str(k) for k in range(30)]
+    assert sorted(first + rest, key=int) == [str(k) for k in range(300)]
     assert server.most_at_once <= 3
 
 
@@ -205,7 +206,7 @@ def test_a_caller_who_stops_early_gives_the_places_back() -> None:
         completions.close()  # type: ignore[attr-defined]  # a generator
         assert len(list(made.complete([*asked(1), *asked(3)[2:]]))) == 2
         released.set()
-    assert len(server.seen) < 6
+    assert len(server.seen) < 9
 
 
 def test_a_backend_works_again_after_it_was_closed() -> None:

@@ -253,7 +253,7 @@ def test_rows_come_out_while_others_are_in_flight() -> None:
     drawn: list[int] = []
 
     def rows() -> Iterator[Example]:
-        for n in range(50):
+        for n in range(300):
             drawn.append(n)
             yield row("slow document" if n == 0 else f"document {n}")
 
@@ -263,9 +263,9 @@ def test_rows_come_out_while_others_are_in_flight() -> None:
             outcomes = Generate().run(rows(), Context(step="generate", backends={"writer": backend}))
             for _ in range(10):
                 next(outcomes)
-            assert len(drawn) <= 14
+            assert len(drawn) <= 4 + 32 + 14, "no more is drawn than can be sent soon"
             released.set()
-            assert len(list(outcomes)) == 40
+            assert len(list(outcomes)) == 290
 
 
 def test_a_server_with_faults_loses_no_row() -> None:

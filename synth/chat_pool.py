@@ -1,0 +1,235 @@
+"""One model behind one server or several: places, rates, tries again, and leaving alone a server that is sick.
+
+A request goes to the server with the smallest share of its places taken. What may pass is tried again, on whichever
+server is free by then, after the wait that the server asks for or one twice as long as the time before.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from synth.backend import Completion, Request
+from synth.chat_api import BadReply
+from synth.chat_client import ChatClient
+from synth.errors import BackendError
+from synth.pace import Allowance
+from synth.wire import Endpoint, Unreachable, WireError, asked_to_wait_s, is_busy, may_pass, said_of
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+
+BYTES_A_TOKEN = 3.0
+"""A guess that is rather low, for limits of tokens a minute; what a server counts corrects it."""
+
+_TRIES_OF_A_STRANGER = 2
+"""How often a server is tried that refuses connections and has never answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long and how often one request is tried; seconds."""
+
+    most_tries: int = 6
+    first_wait_s: float = 0.5
+    deadline_s: float = 3600.0
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+class Failed(Exception):
+    """A request has failed for good; what was said, in one line."""
+
+
+class ChatPool:
+    """The clients of one model's servers. It belongs to the event loop that it is made in."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], patience: Patience) -> None:
+        self.clients = [ChatClient(endpoint) for endpoint in endpoints]
+        self._patience = patience
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._requests = Allowance(patience.requests_per_minute) if patience.requests_per_minute else None
+        self._tokens = Allowance(patience.tokens_per_minute) if patience.tokens_per_minute else None
+
+    @property
+    def places(self) -> int:
+        """How many requests may be in flight at this moment."""
+        return sum(client.pace.limit for client in self.clients)
+
+    async def chat(self, requests: Sequence[Request]) -> list[Completion]:
+        """One completion for each of several samples of a request; one with `error` where it failed for good.
+
+        Raises BackendError where no other request would do better.
+        """
+        started = time.perf_counter()
+        left, done = list(requests), list[Completion]()
+        while left:
+            try:
+                came = await self.run(lambda client, asked=left: client.chat(asked), _tokens_of(left))  # type: ignore[misc]  # bound at once
+            except Failed as error:
+                seconds = time.perf_counter() - started
+                return done + [Completion(request=each, error=str(error), latency_s=seconds) for each in left]
+            self._correct(left, came)
+            done += came
+            left = left[len(came) :]
+        return done
+
+    async def run(self, work: Callable[[ChatClient], Awaitable[T]], tokens: float) -> T:
+        """What some work with a server gives, tried again where that may help; `tokens` is a guess of what it takes.
+
+        Raises Failed, or BackendError where nothing else would do better.
+        """
+        try:
+            async with asyncio.timeout(self._patience.deadline_s):
+                try:
+                    return await self._once(work, tokens)
+                except _Try as first:
+                    return await self._again(work, tokens, first)
+        except TimeoutError:
+            raise Failed("it took longer than `deadline_s:` allows, all tries together") from None
+        except _Try as last:
+            wrong = await last.client.what_is_wrong(last.error)
+            if wrong:
+                raise BackendError(last.client.hidden(f"{last.client.endpoint.place}: {wrong}")) from None
+            raise Failed(last.client.hidden(said_of(last.error))) from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for client in self.clients:
+            await client.close()
+
+    async def _again(self, work: Callable[[ChatClient], Awaitable[T]], tokens: float, first: "_Try") -> T:
+        """The further tries after the first has failed."""
+        from tenacity import AsyncRetrying, retry_if_exception
+
+        failed = [first]
+
+        async def once() -> T:
+            if failed:
+                raise failed.pop()
+            return await self._once(work, tokens)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, _Try) and may_pass(error.error)),
+            stop=self._is_enough,
+            wait=self._wait_s,
+            reraise=True,
+        )
+        return await retrying(once)
+
+    async def _once(self, work: Callable[[ChatClient], Awaitable[T]], tokens: float) -> T:
+        """One try at a free server. Raises _Try."""
+        await self._keep_to_the_rates(tokens)
+        client = await self._place()
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(client.endpoint.timeout_s):
+                given = await work(client)
+        except (WireError, BadReply, TimeoutError) as error:
+            passing = may_pass(error) and not isinstance(error, BadReply)
+            outcome = "busy" if is_busy(error) else "failed" if passing else "answered"
+            client.pace.end(outcome, time.perf_counter() - started, asked_to_wait_s(error))  # type: ignore[arg-type]  # one of the three
+            raise _Try(client, error) from error
+        except BaseException:
+            client.pace.in_flight -= 1
+            raise
+        else:
+            client.pace.end("answered", time.perf_counter() - started)
+            return given
+        finally:
+            self._wake()
+
+    async def _place(self) -> ChatClient:
+        """A server with room for one more, which is taken."""
+        while self._waiting or (free := self._free()) is None:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            self._wake()
+            await turn
+            if (free := self._free()) is not None:
+                break
+        free.pace.begin()
+        self._wake()
+        return free
+
+    def _free(self) -> ChatClient | None:
+        """The server with the smallest share of its places taken; None where none has room."""
+        if len(self.clients) == 1:
+            return self.clients[0] if self.clients[0].pace.room > 0 else None
+        free = [client for client in self.clients if client.pace.room > 0]
+        return min(free, key=lambda client: client.pace.in_flight / client.pace.limit, default=None)
+
+    def _wake(self) -> None:
+        """Give the next request its turn, now or when a server's rest is over."""
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft()
+        if not self._waiting:
+            return
+        if self._free() is not None:
+            self._waiting.popleft().set_result(None)
+            return
+        rests = [client.pace.rest_s for client in self.clients if client.pace.rest_s > 0]
+        if rests and (self._timer is None or self._timer.cancelled() or self._timer.when() < _now()):
+            self._timer = asyncio.get_running_loop().call_later(min(rests) + 0.01, self._wake)
+
+    async def _keep_to_the_rates(self, tokens: float) -> None:
+        for allowance, units in ((self._requests, 1.0), (self._tokens, tokens)):
+            if allowance is None:
+                continue
+            while (wait_s := allowance.wait_s(units)) > 0:
+                await asyncio.sleep(wait_s)
+            allowance.use(units)
+
+    def _correct(self, asked: Sequence[Request], came: Sequence[Completion]) -> None:
+        """Give back to the rate of tokens what was guessed too much."""
+        if self._tokens is not None:
+            self._tokens.use(sum(c.prompt_tokens + c.completion_tokens for c in came) - _tokens_of(asked))
+
+    def _is_enough(self, state: "RetryCallState") -> bool:
+        """True where a request is not sent once more."""
+        failed = state.outcome.exception() if state.outcome else None
+        stranger = isinstance(failed, _Try) and isinstance(failed.error, Unreachable) and not self._any_answered()
+        most = self._patience.most_tries
+        return state.attempt_number >= (min(most, _TRIES_OF_A_STRANGER * len(self.clients)) if stranger else most)
+
+    def _wait_s(self, state: "RetryCallState") -> float:
+        """Seconds until the next try: as long as the server asks for, else doubled, with some jitter."""
+        from tenacity import wait_random_exponential
+
+        failed = state.outcome.exception() if state.outcome else None
+        if isinstance(failed, _Try):
+            asked = asked_to_wait_s(failed.error)
+            if asked is not None:
+                return asked
+            if len(self.clients) > 1 and isinstance(failed.error, Unreachable) and not failed.client.has_answered:
+                return 0.0
+        return wait_random_exponential(multiplier=self._patience.first_wait_s, max=60)(state)
+
+    def _any_answered(self) -> bool:
+        return any(client.has_answered for client in self.clients)
+
+
+class _Try(Exception):
+    """One try that failed: at which server, and how."""
+
+    def __init__(self, client: ChatClient, error: Exception) -> None:
+        super().__init__(str(error))
+        self.client = client
+        self.error = error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _tokens_of(requests: Sequence[Request]) -> float:
+    """A guess of the tokens that a request takes, its replies included."""
+    bytes_in = sum(len(message.content.encode("utf-8", "replace")) for message in requests[0].messages)
+    return bytes_in / BYTES_A_TOKEN + sum(request.sampling.most_tokens for request in requests)
