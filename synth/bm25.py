@@ -12,8 +12,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-import bm25s
 import numpy as np
 import regex
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from synth.hits import Hits, best, no_hits, rounded
 from synth.languages import identify
 from synth.stemming import stem_with, stemmer_names
 from synth.types import Document
+
+if TYPE_CHECKING:
+    import bm25s
 
 THREADS = 2
 SAMPLE = 200
@@ -76,9 +79,11 @@ class BM25:
             known = self._ids[word] = self._stems.setdefault(self._stem(word), len(self._stems))
         return known
 
-    def _built(self, tokens: list[list[int]]) -> bm25s.BM25 | None:
+    def _built(self, tokens: list[list[int]]) -> "bm25s.BM25 | None":
         if not self._stems:
             return None
+        import bm25s  # it brings scipy
+
         index = bm25s.BM25(k1=self.k1, b=self.b, method="lucene")
         index.index((tokens, self._stems), create_empty_token=False, show_progress=False)
         return index
@@ -86,6 +91,8 @@ class BM25:
     @property
     def description(self) -> str:
         """What decides its scores, in one line, as a table of results should say it."""
+        import bm25s
+
         stemmers = ", ".join(f"{name} ({script})" for script, name in self.stemmers.items()) or "none"
         return (
             f"BM25 (bm25s {bm25s.__version__}, lucene, k1={self.k1:g}, b={self.b:g}, stemmer {stemmers}, "

@@ -23,7 +23,6 @@ from synth.card import About, Fate, with_evaluation, without_secrets
 from synth.embedder import identity_of
 from synth.embedder import load as load_embedder
 from synth.errors import MissingExtra, OutputError, RecipeError, SynthError, need
-from synth.evaluation import evaluate
 from synth.export import export as export_rows
 from synth.export import read_dataset
 from synth.hub import push
@@ -297,6 +296,8 @@ def _learned(done: Build, rows: Rows) -> Iterator[Example]:
 
 
 def _evaluate(done: Build, tests: list[TestSet], before: list[str]) -> dict[str, Any]:
+    from synth.evaluation import evaluate  # it brings scipy, which a run without a test set need not load
+
     models = {"trained": load_embedder(str(done.folder / "model"))}
     for name, place in zip(Before._fields, before, strict=True):
         if place:

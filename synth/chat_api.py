@@ -35,6 +35,7 @@ _REFUSAL_WORDS = (
     "unexpected",
     "extra",
     "instead",
+    "must be between",
 )
 _SPARE = ("temperature", "top_p", "seed", "stop", "n")
 
@@ -160,7 +161,7 @@ def completions_of(raw: bytes, requests: Sequence[Request], latency_s: float = 0
 
 def _completion(request: Request, choice: Mapping[str, Any], told: Mapping[str, Any]) -> Completion:
     text, refused = _text_of(choice.get("message"))
-    logprobs = _reply_tokens(choice.get("logprobs"))
+    logprobs = _reply_tokens(choice.get("logprobs"), request.top_logprobs or 0)
     lacking = _lacking(request, logprobs, told["prompt_logprobs"])
     return Completion(
         request=request,
@@ -195,13 +196,14 @@ def _counts_of_prompt(usage: Mapping[str, Any]) -> dict[str, int]:
     return {"prompt_tokens": _count(usage.get("prompt_tokens")), "cached_tokens": _count(details.get("cached_tokens"))}
 
 
-def _reply_tokens(logprobs: object) -> tuple[Token, ...]:
+def _reply_tokens(logprobs: object, most: int) -> tuple[Token, ...]:
+    """The reply's tokens, each with at most so many others: some servers send more than they were asked for."""
     content = _mapping(logprobs).get("content")
     return tuple(
         Token(
             str(token.get("token", "")),
             _number(token.get("logprob")),
-            {str(t.get("token", "")): _number(t.get("logprob")) or 0.0 for t in token.get("top_logprobs") or ()},
+            {str(t.get("token", "")): _number(t.get("logprob")) or 0.0 for t in (token.get("top_logprobs") or ())[:most]},
         )
         for token in (content if isinstance(content, list) else ())
         if isinstance(token, dict)

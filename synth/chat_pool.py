@@ -70,7 +70,8 @@ class ChatPool:
         left, done = list(requests), list[Completion]()
         while left:
             try:
-                came = await self.run(lambda client, asked=left: client.chat(asked), _tokens_of(left))  # type: ignore[misc]  # bound at once
+                tokens = _tokens_of(left) if self._tokens else 0.0
+                came = await self.run(lambda client, asked=left: client.chat(asked), tokens)  # type: ignore[misc]  # bound at once
             except Failed as error:
                 seconds = time.perf_counter() - started
                 return done + [Completion(request=each, error=str(error), latency_s=seconds) for each in left]
@@ -84,11 +85,13 @@ class ChatPool:
 
         Raises Failed, or BackendError where nothing else would do better.
         """
+        started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._patience.deadline_s):
-                try:
-                    return await self._once(work, tokens)
-                except _Try as first:
+            try:
+                return await self._once(work, tokens)
+            except _Try as first:
+                left_s = self._patience.deadline_s - (time.perf_counter() - started)
+                async with asyncio.timeout(left_s):
                     return await self._again(work, tokens, first)
         except TimeoutError:
             raise Failed("it took longer than `deadline_s:` allows, all tries together") from None
@@ -126,11 +129,12 @@ class ChatPool:
 
     async def _once(self, work: Callable[[ChatClient], Awaitable[T]], tokens: float) -> T:
         """One try at a free server. Raises _Try."""
-        await self._keep_to_the_rates(tokens)
+        if self._requests or self._tokens:
+            await self._keep_to_the_rates(tokens)
         client = await self._place()
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(client.endpoint.timeout_s):
+            async with asyncio.timeout(min(client.endpoint.timeout_s, self._patience.deadline_s)):
                 given = await work(client)
         except (WireError, BadReply, TimeoutError) as error:
             passing = may_pass(error) and not isinstance(error, BadReply)

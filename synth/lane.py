@@ -165,6 +165,8 @@ class _Caller:
     async def _one(self, group: Sequence[Request]) -> None:
         try:
             done = await self._backend.ask(group)
+            if len(done) != len(group):
+                raise RuntimeError(f"{len(group)} requests were asked and {len(done)} completions came")
             if self._told is not None:
                 for completion in done:
                     self._told(completion)

@@ -16,7 +16,6 @@ from functools import cache, lru_cache
 
 import numpy as np
 import regex
-from datasketch import MinHash, MinHashLSH
 from numpy.typing import NDArray
 
 SHINGLE = 4
@@ -88,6 +87,8 @@ def _mixed(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
 def signatures(texts: Sequence[str], num_perm: int = 128) -> NDArray[np.uint32]:
     """MinHash signatures, uint32 (n, num_perm), the ones datasketch's MinHash gives for the same shingles."""
     signs = np.empty((len(texts), num_perm), np.uint32)
+    from datasketch import MinHash  # it brings scipy
+
     factors, terms = MinHash(num_perm=num_perm, scheme="affine32").permutations
     for start, padded in _blocks(texts):
         lengths = np.fromiter(map(len, padded), np.int64, len(padded))
@@ -116,6 +117,8 @@ def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 @cache
 def bands(threshold: float, num_perm: int) -> tuple[int, int]:
     """How many bands of how many rows, by datasketch, with a miss 19 times as bad as a candidate to verify."""
+    from datasketch import MinHashLSH
+
     index = MinHashLSH(threshold=min(threshold, 0.95), num_perm=num_perm, weights=(0.05, 0.95))
     return index.b, index.r
 

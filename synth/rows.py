@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from synth.types import Document, Dropped, Example
 
@@ -43,6 +45,7 @@ DROPPED = KEPT.append(pa.field("reason", pa.string())).append(pa.field("detail",
 
 def to_table(rows: Sequence[Example]) -> pa.Table:
     """Rows as a table of schema KEPT, in the order given. Lone surrogates, which UTF-8 cannot hold, become "?"."""
+    tags_of = [len(row.tags) for row in rows]
     columns = [
         _texts(row.id for row in rows),
         _texts(row.task for row in rows),
@@ -51,7 +54,7 @@ def to_table(rows: Sequence[Example]) -> pa.Table:
         _documents([row.positives for row in rows]),
         _documents([row.negatives for row in rows]),
         _texts(row.language for row in rows),
-        pa.array([sorted(row.tags) for row in rows], pa.list_(pa.string())),
+        _lists(tags_of, _texts(tag for row in rows for tag in sorted(row.tags))),
         _texts(to_json(row.meta) for row in rows),
     ]
     return pa.Table.from_arrays(columns, schema=KEPT)
@@ -107,17 +110,41 @@ def _document(value: Mapping[str, Any]) -> Document:
     return Document(**{**value, "scores": scores, "meta": meta})
 
 
-def _texts(values: Iterable[str]) -> pa.Array:
-    texts = list(values)
+def _texts(values: Iterable[str]) -> pa.StringArray:
+    """Texts as an array, made of its buffers: `pa.array` would import pandas, which takes half a second."""
+    raw = list(map(_utf8, values))
+    offsets = _offsets(map(len, raw))
+    return pa.StringArray.from_buffers(len(raw), pa.py_buffer(offsets), pa.py_buffer(b"".join(raw)))
+
+
+def _utf8(text: str) -> bytes:
     try:
-        return pa.array(texts, pa.string())
+        return text.encode()
     except UnicodeEncodeError:
-        return pa.array([text.encode("utf-8", "replace").decode() for text in texts], pa.string())
+        return text.encode("utf-8", "replace")
+
+
+def _offsets(lengths: Iterable[int]) -> NDArray[np.int32]:
+    """Where each of several things begins that stand one after another, and where the last ends."""
+    return np.fromiter(accumulate(lengths, initial=0), np.int32)
+
+
+def _lists(lengths: Iterable[int], values: pa.Array) -> pa.ListArray:
+    """Lists of these lengths, cut out of `values` one after another."""
+    offsets = _offsets(lengths)
+    kind = pa.list_(values.type)
+    return pa.ListArray.from_buffers(kind, len(offsets) - 1, [None, pa.py_buffer(offsets)], children=[values])
+
+
+def _numbers(values: Sequence[float | None]) -> pa.DoubleArray:
+    """Numbers as an array, None as null."""
+    known = np.packbits(np.array([value is not None for value in values], np.bool_), bitorder="little")
+    plain = np.array([0.0 if value is None else value for value in values], np.float64)
+    return pa.Array.from_buffers(pa.float64(), len(values), [pa.py_buffer(known), pa.py_buffer(plain)])
 
 
 def _documents(groups: Sequence[Sequence[Document]]) -> pa.ListArray:
     flat = list(chain.from_iterable(groups))
-    offsets = pa.array([0, *accumulate(len(group) for group in groups)], pa.int32())
     arrays = [
         _texts(d.text for d in flat),
         _texts(d.doc_id for d in flat),
@@ -125,8 +152,8 @@ def _documents(groups: Sequence[Sequence[Document]]) -> pa.ListArray:
         _texts(d.parent_id for d in flat),
         _texts(d.language for d in flat),
         _texts(d.origin for d in flat),
-        pa.array([d.relevance for d in flat], pa.float64()),
+        _numbers([d.relevance for d in flat]),
         _texts(to_json(d.scores) for d in flat),
         _texts(to_json(d.meta) for d in flat),
     ]
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(arrays, fields=list(DOCUMENT)))
+    return _lists(map(len, groups), pa.StructArray.from_arrays(arrays, fields=list(DOCUMENT)))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from synth.cli import main
+from tests.tiny_gguf import tiny_gguf
 
 
 class Said(NamedTuple):
@@ -85,3 +86,9 @@ def recipe(tmp_path: Path, corpus: Path) -> Path:
     path = tmp_path / "recipe.yaml"
     path.write_text(RECIPE)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A chat model of a megabyte, whose words are noise."""
+    return tiny_gguf(tmp_path_factory.mktemp("model") / "tiny.gguf")

@@ -17,7 +17,20 @@ from synth.retrieval import Corpus
 from synth.stage import Context, RowList, Stage
 from synth.types import Document, Dropped, Example, row_id
 
-HEAVY = ("torch", "transformers", "datasets", "numpy", "vllm", "sentence_transformers", "pandas", "scipy", "sklearn")
+HEAVY = (
+    "torch",
+    "xllamacpp",
+    "openai",
+    "aiohttp",
+    "transformers",
+    "datasets",
+    "numpy",
+    "vllm",
+    "sentence_transformers",
+    "pandas",
+    "scipy",
+    "sklearn",
+)
 HOMELESS = {"utils", "util", "helpers", "common", "base", "misc", "manager", "factory"}
 EXTENDS_TORCH = {"sampler.py"}
 """Files that extend a class of sentence-transformers; they are imported only when an embedder is trained."""

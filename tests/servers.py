@@ -27,13 +27,14 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the model says, and how it stopped."""
+    """What the model says, and how it stopped; several `choices` where it is asked for `n`."""
 
     text: str = ""
     finish_reason: str = "stop"
     prompt_tokens: int = 11
     completion_tokens: int = 7
     message: Mapping[str, Any] | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,12 @@ class _Handler(BaseHTTPRequestHandler):
             "id": "chatcmpl-1",
             "object": "chat.completion",
             "model": body["model"],
-            "choices": [{"index": 0, "message": message, "finish_reason": said.finish_reason}],
+            "choices": [
+                {"index": place, "message": each, "finish_reason": said.finish_reason}
+                for place, each in enumerate(
+                    [{"role": "assistant", "content": text} for text in said.choices] or [message]
+                )
+            ],
             "usage": {
                 "prompt_tokens": said.prompt_tokens,
                 "completion_tokens": said.completion_tokens,
