@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,7 +56,8 @@ Answer = Callable[[Body], str | Said]
 
 
 class ChatServer:
-    """Serves `model` at `base_url`; `seen` holds the bodies of all chat requests in order, `most_at_once` how many met.
+    """Serves `model` at `base_url`; `seen` holds the bodies of all chat requests in order, `most_at_once` how many met,
+    `answered` those that got their answer whole, and when (by `time.monotonic`).
 
     `refuses(body)` may return a Fault for what the server does not take. `key` is the key it asks for.
     """
@@ -76,6 +78,7 @@ class ChatServer:
         self.refuses = refuses
         self.seen: list[Body] = []
         self.keys: list[str] = []
+        self.answered: list[tuple[Body, float]] = []
         self.at_once = 0
         self.most_at_once = 0
         self.lock = threading.Lock()
@@ -170,6 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault = owner.faults.popleft() if owner.faults else None
         try:
             self._reply(owner, body, fault or self._refusal(owner, body))
+            owner.answered.append((body, time.monotonic()))
         finally:
             with owner.lock:
                 owner.at_once -= 1
