@@ -125,9 +125,10 @@ class Context:
         if role not in self.backends:
             raise RecipeError(
                 f"step {self.step}: no backend is called {role!r}{did_you_mean(role, self.backends)}: add "
-                f"`backends: {{{role}: {{use: openai, model: …, base_url: …}}}}` to the recipe (any OpenAI-compatible "
-                "server: vLLM, llama.cpp, Ollama, a hosted API with its key in OPENAI_API_KEY), or use `extract`, "
-                "which needs no model"
+                f"`backends: {{{role}: {{use: …, model: …}}}}` to the recipe, one of four: a hosted API "
+                "(`use: openai`, its key in OPENAI_API_KEY); a server of your own, such as vLLM's, Ollama or LM Studio "
+                "(`use: openai, base_url: http://localhost:8000/v1`); a model on this machine's GPU (`use: vllm`); or "
+                "one that needs none (`use: llamacpp`, a GGUF file). `extract` needs no model"
             )
         return self.backends[role]
 

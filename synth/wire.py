@@ -1,25 +1,24 @@
 """One server of OpenAI's kind, over one set of connections: bytes out, bytes in, and what can go wrong on the way.
 
-The connections, the proxies and the names of the environment variables are those of OpenAI's client with its aiohttp
-transport; each request is handed to that transport ready made. That takes 0.26 ms of processor time for a request where
-the client's `post` takes 0.56, and its `chat.completions.create` 1.2.
+aiohttp itself, since this is what a row costs most: a request takes 0.15 ms of processor time, where the `post` of
+OpenAI's client over the same aiohttp takes 0.56 and its `chat.completions.create` 1.2 (benchmarks/LOG.md), and loading
+that client takes as much as 2,000 requests. Its Batch API is used where it is slow and rare: `openai_batch`.
 """
 
 import ipaddress
 import json
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from synth import __version__
 from synth.chat_api import BadReply, retry_after_s
 from synth.errors import BackendError
-
-if TYPE_CHECKING:
-    import httpx2
 
 HOSTED = "https://api.openai.com/v1"
 """OpenAI's own server."""
@@ -99,40 +98,48 @@ class Wire:
     """Connections to one endpoint, kept open between requests. They belong to the event loop that they are made in."""
 
     def __init__(self, endpoint: Endpoint, key: str) -> None:
-        import httpx2
-        import openai
+        import aiohttp
+        from yarl import URL
 
-        timeout = httpx2.Timeout(endpoint.timeout_s, connect=min(10.0, endpoint.timeout_s))
-        self._http = openai.DefaultAioHttpClient(timeout=timeout, trust_env=not endpoint.is_local)
-        self._limits = {"timeout": timeout.as_dict()}
-        self._headers = httpx2.Headers(_headers(endpoint, key))
-        self._query = f"?{urlencode({'api-version': endpoint.api_version})}" if endpoint.api_version else ""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_trusted() if endpoint.base_url.startswith("https") else True),
+            headers=_headers(endpoint, key),
+            timeout=aiohttp.ClientTimeout(sock_connect=min(10.0, endpoint.timeout_s), sock_read=endpoint.timeout_s),
+            trust_env=not endpoint.is_local,
+        )
+        query = f"?{urlencode({'api-version': endpoint.api_version})}" if endpoint.api_version else ""
         # Azure's paths, before its /openai/v1, hold the model.
         middle = f"/openai/deployments/{endpoint.model}" if endpoint.api_version else ""
-        self._begins = endpoint.base_url + middle
-        self._urls: dict[str, httpx2.URL] = {}
+        self._url_of = lru_cache(
+            lambda path: URL((path if "://" in path else endpoint.base_url + middle + path) + query)
+        )
 
     async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
         """The bytes that the server answers to a JSON body at a path. Raises WireError."""
-        import httpx2
+        import aiohttp
 
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        url = self._urls.setdefault(path, httpx2.URL(self._place_of(path)))
-        request = httpx2.Request(method, url, headers=self._headers, content=content, extensions=self._limits)
         try:
-            response = await self._http.send(request)
-        except (httpx2.TransportError, OSError) as error:
+            async with self._session.request(method, self._url_of(path), data=content) as response:
+                raw = await response.read()
+        except (aiohttp.ClientError, OSError) as error:
             raise _broken(error) from error
-        if response.status_code >= 400:
-            raise _refused(response)
-        return bytes(response.content)
+        if response.status >= 400:
+            raise _refused(response.status, response.reason or "", response.headers, raw)
+        return raw
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._session.close()
 
-    def _place_of(self, path: str) -> str:
-        return (path if "://" in path else self._begins + path) + self._query
+
+def _trusted() -> ssl.SSLContext:
+    """The authorities that the system trusts, and those of certifi, for systems that have none."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def _headers(endpoint: Endpoint, key: str) -> dict[str, str]:
@@ -145,29 +152,25 @@ def _headers(endpoint: Endpoint, key: str) -> dict[str, str]:
     return {**plain, **endpoint.headers, **own, **secret}
 
 
-def _broken(error: BaseException) -> WireError:
-    """What a transport's error means; aiohttp's own, which lies behind it, tells more."""
+def _broken(error: Exception) -> WireError:
+    """What an error of the connection means."""
     import aiohttp
 
-    causes = [error]
-    while (cause := causes[-1].__cause__) is not None:
-        causes.append(cause)
-    if any(isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) for cause in causes):
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return Unreachable("no connection")
-    if any(isinstance(cause, TimeoutError) for cause in causes):
+    if isinstance(error, TimeoutError):
         return Lost("it took longer than `timeout_s:` allows")
-    return Lost(f"the connection was lost ({type(causes[-1]).__name__}: {causes[-1]})"[:MOST_SAID])
+    return Lost(f"the connection was lost ({type(error).__name__}: {error})"[:MOST_SAID])
 
 
-def _refused(response: "httpx2.Response") -> Refused:
+def _refused(status: int, reason: str, headers: Mapping[str, str], raw: bytes) -> Refused:
     try:
-        body = json.loads(response.content)
+        body = json.loads(raw)
     except ValueError:
-        body = response.text
+        body = raw.decode("utf-8", "replace")
     inner = body.get("error") if isinstance(body, dict) else None
     code = inner.get("code") if isinstance(inner, dict) else ""
-    said = _message(body) or response.reason_phrase
-    return Refused(response.status_code, said, str(code or ""), retry_after_s(response.headers))
+    return Refused(status, _message(body) or reason, str(code or ""), retry_after_s(headers))
 
 
 def may_pass(error: BaseException) -> bool:

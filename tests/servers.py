@@ -57,7 +57,7 @@ Answer = Callable[[Body], str | Said]
 
 class ChatServer:
     """Serves `model` at `base_url`; `seen` holds the bodies of all chat requests in order, `most_at_once` how many met,
-    `answered` those that got their answer whole, and when (by `time.monotonic`).
+    `answered` those that got their answer whole, when they came and when they were answered (by `time.monotonic`).
 
     `refuses(body)` may return a Fault for what the server does not take. `key` is the key it asks for.
     """
@@ -78,7 +78,7 @@ class ChatServer:
         self.refuses = refuses
         self.seen: list[Body] = []
         self.keys: list[str] = []
-        self.answered: list[tuple[Body, float]] = []
+        self.answered: list[tuple[Body, float, float]] = []
         self.at_once = 0
         self.most_at_once = 0
         self.lock = threading.Lock()
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200 if self.path.endswith("/v1/models") else 404, listed)
 
     def do_POST(self) -> None:
-        owner = self.server.owner
+        owner, came = self.server.owner, time.monotonic()
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with owner.lock:
             owner.seen.append(body)
@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault = owner.faults.popleft() if owner.faults else None
         try:
             self._reply(owner, body, fault or self._refusal(owner, body))
-            owner.answered.append((body, time.monotonic()))
+            owner.answered.append((body, came, time.monotonic()))
         finally:
             with owner.lock:
                 owner.at_once -= 1

@@ -104,12 +104,14 @@ def killed(server: ChatServer, path: Path, output: Path) -> list[float]:
 
 def paid_twice(server: ChatServer, kills: list[float]) -> list[float]:
     """For each request that was answered and sent again: how long before the next kill it was answered, in seconds."""
-    late, before = [], dict[int, float]()
-    for body, answered in server.answered:
+    late, before = list[float](), dict[int, tuple[float, float]]()
+    for body, came, answered in sorted(server.answered, key=lambda each: each[1]):
         n = number_in(body)
         if n in before:
-            late.append(min(kill for kill in kills if kill >= before[n]) - before[n])
-        before[n] = answered
+            first, done = before[n]
+            kill = min(kill for kill in kills if kill >= first)
+            late.append(max(kill - done, 0))  # 0 for one that was in flight
+        before[n] = came, answered
     return late
 
 
