@@ -7,7 +7,7 @@
 
 It starts with a few and doubles while that makes the server faster, then adds a little each round (additive increase,
 multiplicative decrease: Chiu and Jain 1989, doi 10.1016/0169-7552(89)90019-6). A round is as many answers as there
-are places. Rounds in which the places were not all taken say nothing and change nothing.
+are places. A round in which the places were never all taken says nothing and changes nothing.
 """
 
 import time
@@ -36,11 +36,11 @@ PROBE_S = 0.5
 
 @dataclass(slots=True)
 class Round:
-    """As many answers as there are places: since when, how many, how late, and how often all places were taken."""
+    """As many answers as there are places: since when, how many, how late, and the most that were in flight at once."""
 
     began_s: float
     answers: int = 0
-    full: int = 0
+    most: int = 0
     latency_s: float = 0.0
 
 
@@ -90,13 +90,13 @@ class Pace:
         if self.probing and not self.in_flight:
             self._probed_s = self.clock()
         self.in_flight += 1
+        self._round.most = max(self._round.most, self.in_flight)
 
     def end(self, outcome: Outcome, latency_s: float, asked_s: float | None = None) -> None:
         """A request came back after `latency_s`; `asked_s` is how long the server asks to be left alone."""
-        full = self.in_flight >= self.limit
         self.in_flight -= 1
         if outcome == "answered":
-            self._well(full, latency_s)
+            self._well(latency_s)
             return
         self._in_a_row += 1
         if outcome == "busy":
@@ -107,7 +107,7 @@ class Pace:
             self._rests += 1
             self._in_a_row = 0
 
-    def _well(self, full: bool, latency_s: float) -> None:
+    def _well(self, latency_s: float) -> None:
         self._in_a_row = self._rests = 0
         if self.probing:
             self.probing = False
@@ -115,11 +115,10 @@ class Pace:
             return
         now = self._round
         now.answers += 1
-        now.full += full
         now.latency_s += latency_s
         if now.answers >= self.limit:
-            self._round = Round(self.clock())
-            if now.full >= 0.8 * now.answers:
+            self._round = Round(self.clock(), most=self.in_flight)
+            if now.most >= self.limit:
                 self._learn(now.answers / max(self._round.began_s - now.began_s, 1e-6), now.latency_s / now.answers)
 
     def _learn(self, rate: float, latency_s: float) -> None:

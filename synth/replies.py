@@ -28,7 +28,7 @@ from synth.backend import Completion, Request, Sampling, Token
 from synth.errors import OutputError
 from synth.store import writing
 
-GROUP_S = 0.05
+GROUP_S = 0.03
 """How long a reply waits for others to be written with."""
 VERSION = 1
 BUSY_S = 60.0

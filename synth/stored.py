@@ -5,6 +5,7 @@ request -> a reply in the store?  -> handed on
         -> the budget allows it?  -> claimed, sent, its reply stored, handed on
 """
 
+import math
 import queue
 import threading
 import time
@@ -153,16 +154,18 @@ class _Call:
                 yield from self._drained()
 
     def _feed(self, first: Request, requests: Iterator[Request]) -> Iterator[Request]:
+        # A batch or a file takes all requests in one call: what is found meanwhile waits.
+        most = MOST_FOUND if isinstance(self.inner, Concurrent) else math.inf
         following: Request | None = first
         while following is not None:
             yield following
-            if len(self.found) >= MOST_FOUND:
+            if len(self.found) >= most:
                 return
-            following = self._next_to_send(requests)
+            following = self._next_to_send(requests, most)
 
-    def _next_to_send(self, requests: Iterator[Request]) -> Request | None:
+    def _next_to_send(self, requests: Iterator[Request], most: float = MOST_FOUND) -> Request | None:
         """The next request that has to be sent, claimed and paid for; None where a pause is due or all are drawn."""
-        while not self.ready and len(self.found) < MOST_FOUND and self.held is None:
+        while not self.ready and len(self.found) < most and self.held is None:
             self._look_elsewhere()
             request = self.again.popleft() if self.again else next(requests, None)
             if request is None:

@@ -69,7 +69,8 @@ def test_a_run_killed_at_twenty_random_moments_pays_for_nothing_twice(tmp_path: 
     with ChatServer(answer) as server:
         path = recipe(tmp_path, 2000, [server.base_url], "most_concurrent: 32")
         whole = run(path, tmp_path / "one" / "whole", "--replies", str(tmp_path / "one.sqlite"))
-        assert whole.wait() == 0
+        whole.communicate()
+        assert whole.returncode == 0
         assert len(server.seen) == 2000
         server.seen.clear()
         server.answered.clear()
