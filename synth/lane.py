@@ -160,25 +160,25 @@ class _Caller:
     def _start(self, group: Sequence[Request]) -> None:
         task = self._loop.create_task(self._one(group))
         self._flying.add(task)
-        task.add_done_callback(self._flying.discard)
+        task.add_done_callback(self._ended)
 
     async def _one(self, group: Sequence[Request]) -> None:
-        try:
-            done = await self._backend.ask(group)
-            if len(done) != len(group):
-                raise RuntimeError(f"{len(group)} requests were asked and {len(done)} completions came")
-            if self._told is not None:
-                for completion in done:
-                    self._told(completion)
-        except asyncio.CancelledError:
-            self._back.put(_Ended())
-            raise
-        except BaseException as error:  # noqa: BLE001  carried to the thread that waits, which raises it
-            self._back.put(error)
-            return
+        done = await self._backend.ask(group)
+        if len(done) != len(group):
+            raise RuntimeError(f"{len(group)} requests were asked and {len(done)} completions came")
+        if self._told is not None:
+            for completion in done:
+                self._told(completion)
         if not self._gathered:
             self._loop.call_later(GATHER_S, self._hand_over)
         self._gathered.extend(done)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Carry what went wrong to the thread that waits, which raises it."""
+        self._flying.discard(task)
+        error = Closed() if task.cancelled() else task.exception()
+        if error is not None:
+            self._back.put(error)
 
     def _hand_over(self) -> None:
         self._back.put(self._gathered)
@@ -189,8 +189,8 @@ class _Caller:
             task.cancel()
 
 
-class _Ended(BaseException):
-    """The backend was closed while a caller waited for it."""
+class Closed(BaseException):
+    """The backend was closed while a caller waited for it. No `except Exception` of a stage swallows it."""
 
 
 def _samples_together(requests: Iterable[Request]) -> Iterator[Sequence[Request]]:

@@ -19,7 +19,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,10 @@ from synth.store import writing
 GROUP_S = 0.03
 """How long a reply waits for others to be written with."""
 VERSION = 1
+REPLIES_A_CHECKPOINT = 4000
+"""After so many replies what was written moves from the log beside the file into the file."""
+MOST_KNOWN = 1000
+"""Samplings and schemas whose part of the key is remembered."""
 BUSY_S = 60.0
 """How long another process may write before this one gives up."""
 _SCHEMA = """
@@ -127,6 +131,8 @@ class Keys:
         """16 bytes that stand for the whole request; nothing of the endpoint, the key or the run is in them."""
         place = (id(request.sampling), id(request.schema), request.top_logprobs, request.prompt_logprobs)
         if place not in self._known:
+            if len(self._known) > MOST_KNOWN:  # whatever is asked for with more room brings a sampling of its own
+                self._known.clear()
             plain = [
                 self._model,
                 request.sampling.model_dump(mode="json"),
@@ -168,6 +174,7 @@ class ReplyStore:
         self._reader = self._open()
         self._queue: queue.SimpleQueue[Kept | None] = queue.SimpleQueue()
         self._closing = threading.Event()
+        self._tidying = threading.Thread()
         self._writer = threading.Thread(target=self._write, name="synth-replies", daemon=True)
         self._writer.start()
 
@@ -220,13 +227,15 @@ class ReplyStore:
             self._closing.set()
             self._queue.put(None)
             self._writer.join()
+            if self._tidying.ident is not None:
+                self._tidying.join()
             self._reader.close()
             os.close(self._claims)
 
     def _write(self) -> None:
         """The writer's thread: groups of replies, each group one transaction."""
         connection: sqlite3.Connection | None = None
-        ended = False
+        ended, written = False, 0
         while not ended:
             first = self._queue.get()
             if first is None:
@@ -247,8 +256,22 @@ class ReplyStore:
                 self._tell(group, error)
             else:
                 self._tell(group, None)
+                written += len(group)
+                if written >= REPLIES_A_CHECKPOINT and not self._tidying.is_alive():
+                    written, self._tidying = 0, self._tidy()
         if connection is not None:
             connection.close()
+
+    def _tidy(self) -> threading.Thread:
+        """Move what was written into the file itself, in a thread of its own: a slow disk holds up no reply."""
+
+        def checkpoint() -> None:
+            with suppress(sqlite3.Error), closing(sqlite3.connect(self.path, timeout=BUSY_S)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+        thread = threading.Thread(target=checkpoint, name="synth-replies-tidy", daemon=True)
+        thread.start()
+        return thread
 
     def _tell(self, group: "Sequence[Kept]", error: Exception | None) -> None:
         for kept in group:
@@ -304,6 +327,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # see `_tidy`
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")

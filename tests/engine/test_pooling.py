@@ -1,0 +1,111 @@
+"""Vectors and scores from a real vLLM engine, beside what transformers makes of the same models."""
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synth.backend import Message, Request
+from synth.backends.vllm import VLLM
+from synth.errors import BackendError
+from tests.engine import tiny_models
+from tests.engine.conftest import SMALL
+
+TEXTS = ["The Nile floods each summer.", "Ein Kessel Wasser kocht.", "", "a bicycle chain " * 200]
+PAIRS = [("when does the river flood?", text) for text in TEXTS] + [("chain", TEXTS[0])]
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Iterator[VLLM]:
+    model = tiny_models.embed(tmp_path_factory.mktemp("embed"))
+    backend = VLLM(model=str(model), runner="pooling", dtype="float32", engine=SMALL)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Iterator[VLLM]:
+    model = tiny_models.score(tmp_path_factory.mktemp("score"))
+    backend = VLLM(model=str(model), runner="pooling", dtype="float32", engine=SMALL)
+    yield backend
+    backend.close()
+
+
+def test_vectors_are_those_of_the_model_and_of_unit_length(embedder: VLLM) -> None:
+    vectors = embedder.embed(TEXTS)
+    assert vectors.shape == (4, 64)
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+    assert vectors == pytest.approx(vectors_by_hand(Path(embedder.model)), abs=1e-3)
+
+
+def vectors_by_hand(model: Path) -> np.ndarray:
+    """The state of the first token, as vLLM pools a BERT of which nothing else is known."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, bert = AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model).eval()
+    rows = []
+    with torch.inference_mode():
+        for text in TEXTS:
+            encoded = tokenizer(text or " ", truncation=True, max_length=128, return_tensors="pt")
+            rows.append(bert(**encoded).last_hidden_state[0, 0].numpy())
+    found = np.stack(rows)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def test_many_texts_keep_their_order(embedder: VLLM) -> None:
+    texts = [f"number {n}" for n in range(300)]
+    forward, backward = embedder.embed(texts), embedder.embed(texts[::-1])
+    assert forward == pytest.approx(backward[::-1], abs=1e-4)
+    assert embedder.embed([]).shape[0] == 0
+
+
+def test_an_embedder_writes_nothing(embedder: VLLM) -> None:
+    with pytest.raises(BackendError, match="started with `runner: pooling`, and writes nothing"):
+        list(embedder.complete([Request(id="1", messages=(Message("user", "hello"),))]))
+
+
+def test_an_embedder_scores_no_pairs(embedder: VLLM) -> None:
+    with pytest.raises(BackendError, match="scores no pairs; name a cross-encoder"):
+        embedder.score(PAIRS)
+
+
+def test_scores_are_those_of_the_cross_encoder(scorer: VLLM) -> None:
+    scores = scorer.score(PAIRS)
+    assert scores.shape == (5,)
+    assert scores.dtype == np.float32
+    assert scores == pytest.approx(scores_by_hand(Path(scorer.model)), abs=1e-3)
+
+
+def scores_by_hand(model: Path) -> np.ndarray:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    bert = AutoModelForSequenceClassification.from_pretrained(model).eval()
+    with torch.inference_mode():
+        return np.array(
+            [
+                torch.sigmoid(
+                    bert(**tokenizer(*pair, truncation="only_second", max_length=128, return_tensors="pt")).logits
+                ).item()
+                for pair in PAIRS
+            ]
+        )
+
+
+def test_an_engine_that_dies_is_one_line(scorer: VLLM) -> None:
+    scorer.score(PAIRS[:1])
+    before = {child.pid for child in multiprocessing.active_children()}
+    fresh = VLLM(model=scorer.model, runner="pooling", dtype="float32", engine=SMALL)
+    fresh.score(PAIRS[:1])
+    [core] = [child for child in multiprocessing.active_children() if child.pid not in before]
+    core.kill()
+    core.join()
+    with pytest.raises(BackendError, match="has died; why stands in what it printed above") as told:
+        fresh.score(PAIRS)
+    assert "\n" not in str(told.value)
+    fresh.close()
