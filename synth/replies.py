@@ -235,32 +235,34 @@ class ReplyStore:
     def _write(self) -> None:
         """The writer's thread: groups of replies, each group one transaction."""
         connection: sqlite3.Connection | None = None
-        ended, written = False, 0
-        while not ended:
-            first = self._queue.get()
-            if first is None:
-                break
-            self._closing.wait(GROUP_S)
-            group = [first]
-            with suppress(queue.Empty):
-                while not ended:
-                    following = self._queue.get_nowait()
-                    ended = following is None
-                    if following is not None:
-                        group.append(following)
+        written = 0
+        while group := self._next_group():
             try:
                 with self._trouble():
                     connection = connection or self._open()
                     _write_group(connection, group)
             except (OutputError, sqlite3.Error) as error:
                 self._tell(group, error)
-            else:
-                self._tell(group, None)
-                written += len(group)
-                if written >= REPLIES_A_CHECKPOINT and not self._tidying.is_alive():
-                    written, self._tidying = 0, self._tidy()
+                continue
+            self._tell(group, None)
+            written += len(group)
+            if written >= REPLIES_A_CHECKPOINT and not self._tidying.is_alive():
+                written, self._tidying = 0, self._tidy()
         if connection is not None:
             connection.close()
+
+    def _next_group(self) -> list[Kept]:
+        """What is to be written together; nothing at the end."""
+        first = self._queue.get()
+        if first is None:
+            return []
+        self._closing.wait(GROUP_S)
+        group = [first]
+        with suppress(queue.Empty):
+            while (following := self._queue.get_nowait()) is not None:
+                group.append(following)
+            self._queue.put(None)  # the end, for the next time
+        return group
 
     def _tidy(self) -> threading.Thread:
         """Move what was written into the file itself, in a thread of its own: a slow disk holds up no reply."""
