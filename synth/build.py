@@ -180,7 +180,7 @@ def missing(recipe: Recipe) -> list[SynthError]:
                 ctx.backend(role)
             except RecipeError as error:
                 gone.append(error)
-    models = [name for step in recipe.steps for name in step.stage.embedders_used()]
+    models = [name for step in recipe.steps for name in step.stage.embedders_used() if name not in recipe.served]
     for part in ["train"] * (recipe.head.train is not None) + models:
         try:
             need("sentence_transformers", "train", part)
@@ -260,7 +260,8 @@ def about(recipe: Recipe, fates: Sequence[Fate]) -> About:
     asked = {role for step in recipe.steps for role in step.stage.backends_used()}
     models = {role: recipe.backends[role].model for role in asked}
     named = {name for step in recipe.steps for name in step.stage.embedders_used()}
-    models |= {name: recipe.head.embedders[name] for name in named if name in recipe.head.embedders}
+    models |= {name: str(each) for name, each in recipe.head.embedders.items() if name in named}
+    models |= {name: each.backend.model for name, each in recipe.served.items() if name in named}
     return About(recipe.name, _resolved_text(recipe), fates, models, seed=recipe.head.seed, version=__version__)
 
 

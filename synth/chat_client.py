@@ -29,7 +29,7 @@ class ChatClient:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.dialect = Dialect()
-        self.pace = Pace(endpoint.most_concurrent, endpoint.first_concurrent)
+        self.pace = Pace(endpoint.most_concurrent, endpoint.first_concurrent, endpoint.replaceable)
         self.has_answered = False
         self._key = endpoint.key()
         if not self._key and endpoint.base_url == HOSTED:

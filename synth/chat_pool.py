@@ -15,8 +15,8 @@ from synth.backend import Completion, Request
 from synth.chat_api import BadReply
 from synth.chat_client import ChatClient
 from synth.errors import BackendError
-from synth.pace import Allowance
-from synth.wire import Endpoint, Unreachable, WireError, asked_to_wait_s, is_busy, may_pass, said_of
+from synth.pace import Allowance, Outcome
+from synth.wire import Endpoint, Refused, Unreachable, WireError, asked_to_wait_s, is_busy, may_pass, said_of
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -96,7 +96,8 @@ class ChatPool:
         except TimeoutError:
             raise Failed("it took longer than `deadline_s:` allows, all tries together") from None
         except _Try as last:
-            wrong = await last.client.what_is_wrong(last.error)
+            one_of_several = isinstance(last.error, Unreachable) and self._any_answered() and len(self.clients) > 1
+            wrong = "" if one_of_several else await last.client.what_is_wrong(last.error)
             if wrong:
                 raise BackendError(last.client.hidden(f"{last.client.endpoint.place}: {wrong}")) from None
             raise Failed(last.client.hidden(said_of(last.error))) from None
@@ -128,18 +129,26 @@ class ChatPool:
         return await retrying(once)
 
     async def _once(self, work: Callable[[ChatClient], Awaitable[T]], tokens: float) -> T:
-        """One try at a free server. Raises _Try."""
+        """One try, at another server at once where the one that was chosen has never answered. Raises _Try."""
         if self._requests or self._tokens:
             await self._keep_to_the_rates(tokens)
-        client = await self._place()
+        for _ in self.clients[1:]:
+            client = await self._place()
+            try:
+                return await self._at(client, work)
+            except _Try as failed:
+                if not isinstance(failed.error, Unreachable) or client.has_answered or not self._any_answered():
+                    raise
+        return await self._at(await self._place(), work)
+
+    async def _at(self, client: ChatClient, work: Callable[[ChatClient], Awaitable[T]]) -> T:
+        """One try at a server, whose place is taken already. Raises _Try."""
         started = time.perf_counter()
         try:
             async with asyncio.timeout(min(client.endpoint.timeout_s, self._patience.deadline_s)):
                 given = await work(client)
         except (WireError, BadReply, TimeoutError) as error:
-            passing = may_pass(error) and not isinstance(error, BadReply)
-            outcome = "busy" if is_busy(error) else "failed" if passing else "answered"
-            client.pace.end(outcome, time.perf_counter() - started, asked_to_wait_s(error))  # type: ignore[arg-type]  # one of the three
+            client.pace.end(_outcome(error), time.perf_counter() - started, asked_to_wait_s(error))
             raise _Try(client, error) from error
         except BaseException:
             client.pace.in_flight -= 1
@@ -212,8 +221,6 @@ class ChatPool:
             asked = asked_to_wait_s(failed.error)
             if asked is not None:
                 return asked
-            if len(self.clients) > 1 and isinstance(failed.error, Unreachable) and not failed.client.has_answered:
-                return 0.0
         return wait_random_exponential(multiplier=self._patience.first_wait_s, max=60)(state)
 
     def _any_answered(self) -> bool:
@@ -227,6 +234,15 @@ class _Try(Exception):
         super().__init__(str(error))
         self.client = client
         self.error = error
+
+
+def _outcome(error: Exception) -> Outcome:
+    """What a failure says of its server: nothing where the request itself may be at fault, as with 400 or 500."""
+    if is_busy(error):
+        return "busy"
+    if isinstance(error, Refused):
+        return "failed" if error.status in (502, 504) else "answered"
+    return "answered" if isinstance(error, BadReply) else "failed"
 
 
 def _now() -> float:

@@ -41,6 +41,9 @@ Output = Annotated[Path | None, typer.Option(help="Where it goes.")]
 def main() -> None:
     """Run the command line; a mistake the user can mend is one line on standard error."""
     _ANSWERS.set(sys.stdout)
+    # A thread that waits for servers gets its turn at once, though another counts: the default of 5 ms for each of its
+    # calls to the system left a run with 33 requests a second while documents were read beside it.
+    sys.setswitchinterval(0.0005)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of torch that wait leave the cores to who works
     try:
         # With --json, whatever a library prints goes to standard error: standard output holds one object.
@@ -285,6 +288,26 @@ def push(
 
     url = push_run(run_folder, repo, what, private=not public)
     _tell(as_json, {"url": url}, lambda console: _lines(console, [url]))
+
+
+@app.command("replies")
+def replies_(
+    action: Annotated[str, typer.Argument(help="prune, export or import; what the store holds unless said.")] = "",
+    file: Annotated[Path | None, typer.Argument(help="The JSONL file that export writes and import reads.")] = None,
+    older_than: Annotated[int | None, typer.Option(min=0, help="prune: what came more than so many days ago.")] = None,
+    model: Annotated[str, typer.Option(help="prune, export: only the replies of this model.")] = "",
+    replies: Annotated[Path | None, typer.Option(help="The store; outputs/replies.sqlite unless named.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the store of models' replies holds, delete old ones, or take them elsewhere to repeat a run unpaid.
+
+    Example: synth replies export replies.jsonl
+    """
+    from synth.build import REPLIES
+    from synth.reply_book import act
+
+    done = act(action, replies or REPLIES, file, older_than=older_than, model=model)
+    _tell(as_json, done.to_json(), done.print)
 
 
 @app.callback(invoke_without_command=True)

@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synth.backend import Backend
 from synth.budget import Budget, Caps
@@ -20,6 +20,9 @@ from synth.replies import Payer, ReplyStore, Spent
 from synth.store import read_json, write_json
 from synth.stored import Account, Stored
 from synth.usage import Metered, Usage
+
+if TYPE_CHECKING:
+    from synth.served_embedder import Served, ServedEmbedder
 
 OWN = {"sampling", "price", "redact"}
 """Options that each role has for itself although it shares an engine."""
@@ -52,6 +55,13 @@ class Models:
         """What of a role's backend is part of a step's key. Nothing is opened for it."""
         backend = self._backends[role]
         return (backend.replaced(_redacted) if isinstance(backend, Mixture) else _redacted(backend)).identity()
+
+    def embedder(self, served: "Served") -> "ServedEmbedder":
+        """An embedder that a backend runs; its vectors are kept beside the replies. Nothing is opened for it."""
+        from synth.served_embedder import ServedEmbedder
+
+        vectors = self._replies.with_name("vectors.sqlite")
+        return ServedEmbedder(_redacted(self._engine(served.backend)), vectors, served.prompts, self.warnings.append)
 
     def spent(self, key: str) -> Spent:
         """What the step of this key has cost this run, now and before it was resumed."""

@@ -50,6 +50,8 @@ class Pace:
 
     most: int
     first: int = 16
+    replaceable: bool = False
+    """True where other servers do the same work: only then is a sick one left alone that does not ask for it."""
     clock: Callable[[], float] = time.monotonic
     in_flight: int = 0
     limit: int = 0
@@ -102,10 +104,11 @@ class Pace:
         if outcome == "busy":
             self._step_down()
         if self._in_a_row >= SICK_AFTER:
-            rest_s = asked_s if asked_s is not None else min(2.0**self._rests, LONGEST_REST_S)
-            self._resting_until_s = self.clock() + rest_s
-            self._rests += 1
             self._in_a_row = 0
+            if asked_s is not None or self.replaceable:
+                rest_s = asked_s if asked_s is not None else min(2.0**self._rests, LONGEST_REST_S)
+                self._resting_until_s = self.clock() + rest_s
+                self._rests += 1
 
     def _well(self, latency_s: float) -> None:
         self._in_a_row = self._rests = 0

@@ -17,6 +17,7 @@ from synth.errors import CorpusError
 from synth.models import Models
 from synth.recipe import Recipe
 from synth.retrieval import Corpus
+from synth.served_embedder import ServedEmbedder
 from synth.stage import Context, RowList, Rows
 from synth.step_run import StepRun, Task, begin, finished_elsewhere, link
 from synth.store import StoredRows, content_hash, writing
@@ -31,7 +32,8 @@ class Pipeline:
         self.models = models or Models(recipe.backends, recipe.head.budget, folder, folder.parent / "replies.sqlite")
         self.folder = folder
         self.runs = [StepRun(step, folder / step.folder_name) for step in recipe.steps]
-        self._embedders = Embedders(recipe.head.embedders, recipe.folder)
+        served = {name: self.models.embedder(each) for name, each in recipe.served.items()}
+        self._embedders = Embedders(recipe.head.embedders, recipe.folder, served)
         self._corpus: Corpus | None = None
         self._done = finished_elsewhere(folder)
 
@@ -60,7 +62,8 @@ class Pipeline:
         return self._corpus
 
     def close(self) -> None:
-        """Free the backends."""
+        """Free the embedders and the backends."""
+        self._embedders.close()
         self.models.close()
 
     def context(self, run: StepRun) -> Context:
@@ -189,10 +192,11 @@ def _own_code(part: type) -> str:
 class Embedders(Mapping[str, Embedder]):
     """The embedders that a recipe names, each loaded when it is first asked for. A path is relative to the recipe."""
 
-    def __init__(self, names: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, names: Mapping[str, object], folder: Path, served: Mapping[str, ServedEmbedder]) -> None:
         self._names = names
         self._folder = folder
-        self._loaded: dict[str, Embedder] = {}
+        self._served = served
+        self._loaded: dict[str, Embedder] = dict(served)
         self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> Embedder:
@@ -209,8 +213,15 @@ class Embedders(Mapping[str, Embedder]):
 
     def identity(self, name: str) -> str:
         """What the key of a step that uses it holds; nothing is loaded for it."""
+        if name in self._served:
+            return self._served[name].identity()
         return identity_of(self._place(name)) if name in self._names else name
 
+    def close(self) -> None:
+        """Free those that a backend runs."""
+        for served in self._served.values():
+            served.close()
+
     def _place(self, name: str) -> str:
-        beside = self._folder / self._names[name]
-        return str(beside) if beside.exists() else self._names[name]
+        beside = self._folder / str(self._names[name])
+        return str(beside) if beside.exists() else str(self._names[name])

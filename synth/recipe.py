@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -30,6 +30,9 @@ from synth.stage import Source, Stage
 from synth.training import TrainOptions
 from synth.types import Example, Origin
 from synth.yaml12 import read_yaml
+
+if TYPE_CHECKING:
+    from synth.served_embedder import Served
 
 STEP_KEYS = ("use", "name", "where")
 PATHS = ("corpus", "evaluate", "exclude")
@@ -100,7 +103,7 @@ class Head(BaseModel):
     seed: int = Field(default=0, ge=0)
     backends: dict[str, dict[str, Any] | list[dict[str, Any]]] = {}
     budget: Caps = Caps()
-    embedders: dict[str, str] = {}
+    embedders: dict[str, str | dict[str, Any]] = {}
     steps: list[dict[str, Any]] = Field(min_length=1)
     export: tuple[Literal["dataset", "pairs", "triplets", "beir"], ...] = ("dataset",)
     train: TrainOptions | None = None
@@ -144,6 +147,7 @@ class Recipe:
     head: Head
     steps: tuple[Step, ...]
     backends: Mapping[str, Backend] = field(default_factory=dict)
+    served: Mapping[str, "Served"] = field(default_factory=dict)
     text: str = ""
     limit: int | None = None
     strict: bool = False
@@ -160,8 +164,17 @@ class Recipe:
         if not plain["budget"]:
             del plain["budget"]
         plain["backends"] = {role: _plain_backend(self.head, role, backend) for role, backend in self.backends.items()}
+        plain["embedders"] = {name: self._plain_embedder(name) for name in self.head.embedders}
         plain["steps"] = [_plain_step(step) for step in self.steps]
         return plain
+
+    def _plain_embedder(self, name: str) -> str | dict[str, Any]:
+        entry = self.head.embedders[name]
+        if isinstance(entry, str):
+            return entry
+        served = self.served[name]
+        plain = served.backend.model_dump(mode="json", exclude_none=True)
+        return {"use": entry["use"], **plain, **served.prompts.model_dump()}
 
     @property
     def hash(self) -> str:
@@ -208,9 +221,18 @@ def _build(plain: dict[str, Any], path: Path, text: str, run: tuple[int | None, 
     steps = tuple(_step(entry, number, path) for number, entry in enumerate(head.steps))
     _unique_names(steps, path.name)
     backends = {role: _backend(role, entry, path) for role, entry in head.backends.items()}
+    served = {name: _served(name, entry, path) for name, entry in head.embedders.items() if isinstance(entry, dict)}
     limit, strict = run
     return Recipe(
-        name=name, folder=path.parent, head=head, steps=steps, backends=backends, text=text, limit=limit, strict=strict
+        name=name,
+        folder=path.parent,
+        head=head,
+        steps=steps,
+        backends=backends,
+        served=served,
+        text=text,
+        limit=limit,
+        strict=strict,
     )
 
 
@@ -260,6 +282,19 @@ def _one_backend(role: str, entry: dict[str, Any], path: Path) -> Backend:
         raise RecipeError(f"{place} ({use}): {explain(error, kind)}") from error
     except RecipeError as error:
         raise RecipeError(f"{place}: {error}") from error
+
+
+def _served(name: str, entry: dict[str, Any], path: Path) -> "Served":
+    """An embedder that a backend runs; what is no option of its own is one of the backend."""
+    from synth.served_embedder import Prompts, Served
+
+    own = {key: value for key, value in entry.items() if key in Prompts.model_fields}
+    try:
+        prompts = Prompts.model_validate(own)
+    except ValidationError as error:
+        raise RecipeError(f"{path.name}: embedder {name}: {explain(error, Prompts)}") from error
+    options = {key: value for key, value in entry.items() if key not in own}
+    return Served(_one_backend(name, options, path), prompts)
 
 
 def _unique_names(steps: Sequence[Step], place: str) -> None:

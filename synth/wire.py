@@ -40,6 +40,7 @@ class Endpoint:
     timeout_s: float = 600
     most_concurrent: int = 256
     first_concurrent: int = 16
+    replaceable: bool = False
 
     @property
     def place(self) -> str:

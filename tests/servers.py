@@ -78,6 +78,7 @@ class ChatServer:
         self.refuses = refuses
         self.seen: list[Body] = []
         self.keys: list[str] = []
+        self.paths: list[str] = []
         self.answered: list[tuple[Body, float, float]] = []
         self.at_once = 0
         self.most_at_once = 0
@@ -167,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with owner.lock:
             owner.seen.append(body)
+            owner.paths.append(self.path)
             owner.keys.append(self.headers.get("Authorization", "").removeprefix("Bearer "))
             owner.at_once += 1
             owner.most_at_once = max(owner.most_at_once, owner.at_once)
@@ -181,7 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _refusal(self, owner: ChatServer, body: Body) -> Fault | None:
         if owner.key and owner.keys[-1] != owner.key:
             return Fault(401, f"Incorrect API key provided: {owner.keys[-1]}")
-        if not self.path.endswith("/v1/chat/completions"):
+        azure = f"/openai/deployments/{body['model']}/chat/completions?api-version="
+        if not self.path.endswith("/v1/chat/completions") and not self.path.startswith(azure):
             return Fault(404, "Not Found")
         if body["model"] not in owner.models:
             return Fault(404, f"The model `{body['model']}` does not exist.")

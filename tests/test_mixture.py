@@ -251,6 +251,50 @@ def test_leaving_early_waits_for_nothing_and_closing_ends_what_hangs() -> None:
         assert "synth-mixture" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_after_an_early_leave_a_model_gives_one_more_completion_and_no_other() -> None:
+    left, given = threading.Event(), []
+
+    def many_in_flight(requests: Iterator[Request]) -> Iterator[Completion]:
+        for number, request in enumerate(list(requests)):
+            if number:
+                assert left.wait(PATIENCE_S)
+            given.append(request.id)
+            yield said("many", request)
+
+    mixture = Mixture.over([(1, told("many", many_in_flight))])
+    completions = mixture.complete(asked(100))
+    next(completions)
+    completions.close()  # type: ignore[attr-defined]  # it is a generator
+    left.set()
+    mixture.close()
+    assert len(given) <= 2
+
+
+def test_closing_waits_until_no_thread_is_left() -> None:
+    closed, may_end = threading.Event(), threading.Event()
+
+    class Lingers(Told):
+        def close(self) -> None:
+            closed.set()
+
+    def lingers(requests: Iterator[Request]) -> Iterator[Completion]:
+        yield said("lingers", next(requests))
+        assert closed.wait(PATIENCE_S)
+        assert may_end.wait(PATIENCE_S)
+
+    backend = Lingers(model="lingers")
+    backend._does = lingers
+    mixture = Mixture.over([(1, backend)])
+    completions = mixture.replaced(lambda inner: inner).complete(asked(2))
+    next(completions)
+    [thread] = [thread for thread in threading.enumerate() if thread.name == "synth-mixture"]
+    completions.close()  # type: ignore[attr-defined]  # it is a generator
+    threading.Timer(0.2, may_end.set).start()
+    mixture.close()
+    assert may_end.is_set()
+    assert not thread.is_alive()
+
+
 def test_a_mistake_of_the_asker_ends_the_threads_too() -> None:
     def requests() -> Iterator[Request]:
         yield from asked(30)

@@ -108,7 +108,7 @@ def test_one_refusal_among_many_answers_does_not_stop_the_others() -> None:
 @pytest.mark.parametrize(("asked_s", "rest_s"), [(30.0, 30.0), (None, 1.0)])
 def test_a_server_that_fails_again_and_again_is_left_alone(asked_s: float | None, rest_s: float) -> None:
     clock = Clock()
-    pace = Pace(64, clock=clock)
+    pace = Pace(64, replaceable=True, clock=clock)
     for _ in range(SICK_AFTER):
         pace.begin()
         pace.end("failed", 0.1, asked_s)

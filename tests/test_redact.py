@@ -393,11 +393,12 @@ In 1984 and 2001, from 1990-1995, 1990–95 and 2003–2004, on 2024-05-17, 17.0
 At 12:30:45, 08:30-17:00, 2018-12-01T02:03:04.000009+10:30.
 It costs $1,234.56, 1.234,56 €, 12 345 678 Kč, ₹12,34,567, 1 000 000 yen and USD 4100000.
 ISBN 978-3-16-148410-0, ISBN 0-306-40615-2, ISBN 0306406152, ISSN 1234-5679, EAN 4006381333931.
-Version 1.2.3.4, v10.0.19041.1, numpy>=1.26.4, typing-extensions>=4.10.0.0, Python 3.11.9, section 3.4.1.12.
+Version 1.2.3.4, v10.0.19041.1, numpy>=1.26.4, driver version 10.101.2.3, Python 3.11.9, section 3.4.1.12.
 Thrombin is EC 3.4.21.5.
 Shifts of 0700-1500 and 1500-2300; papillary cell) among 516 123 people; tumor cell lines, both PD166866 and PD0325901.
 OID 2.5.29.37, RFC 2822, arXiv:2406.06519, PMID 12345678, doi:10.1007/s12551-010-0034-3, NCT01378767, ISRCTN94410159.
 The odds ratio was 0.94 (0.36-1.09), 95% CI 1.62–10.17; n = 1024; p < 0.0001.
+The sum a+14155552671 and x+4915112345678.
 Of 11 302 (6790-13 722); 576 900 (330 000-701 200).
 37 °C, 6.02214076e23, 3.14159265358979, 299792458 m/s, 1e-10, +35236450.6.
 "0123456789", 4/5, 50%, 16:9, 1920x1080, 640-480.
@@ -424,6 +425,7 @@ def test_redacting_twice_changes_nothing_more() -> None:
     assert redact(once) == once
 
 
+MARKS = "@ at) :// bearer key= sk- ghp_ SG. eyJ PRIVATE KEY tel :: 1 "  # whatever has a search begin
 HOSTILE = [
     *("a", "a.", "a@", "a@a.", "@", "[at]", "a (at) ", "a(dot)", "a-", "1", "1 ", "12 34 ", "01 ", "+1 ", "(1"),
     *("0(12)", "1-", "٣ ", "415-", "8 (", "x1", "\u00a0", "中1", "=", "%"),
@@ -435,7 +437,7 @@ HOSTILE = [
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_eight_times_the_text_takes_about_eight_times_as_long_whatever_it_holds(piece: str) -> None:
     def seconds(size: int) -> float:
-        text = (piece * (size // len(piece) + 1))[:size]
+        text = MARKS + (piece * (size // len(piece) + 1))[:size]
         started = time.process_time()
         redact(text)
         return time.process_time() - started

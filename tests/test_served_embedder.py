@@ -281,17 +281,25 @@ def test_a_file_that_turns_out_to_be_damaged_later_is_kept_aside_too(server: Vec
     assert max(server.seen[text] for text in TEXTS) == 2
 
 
-def test_a_damaged_file_that_another_process_has_moved_is_not_moved_again(server: VectorServer, tmp_path: Path) -> None:
-    path = tmp_path / "vectors.sqlite"
-    with closing(embedder(server, tmp_path)) as one, closing(embedder(server, tmp_path)) as other:
+def test_a_damaged_file_that_another_process_has_moved_is_not_moved_again(tmp_path: Path) -> None:
+    path, moved = tmp_path / "vectors.sqlite", []
+    with (
+        VectorServer(dim=4096) as server,
+        closing(embedder(server, tmp_path, warn=moved.append)) as one,
+        closing(embedder(server, tmp_path, warn=moved.append)) as other,
+    ):
+        assert one.dim == other.dim
         one.encode(TEXTS)
-        other.encode(TEXTS)
-        path.write_bytes(b"\xff" * path.stat().st_size)
-        one.encode(["a"])
+        for part in (path, path.with_name("vectors.sqlite-wal")):
+            part.write_bytes(b"\xff" * part.stat().st_size)
+        one.encode(TEXTS)
         fresh = path.stat().st_ino
-        other.encode(["b"])
+        other.encode(TEXTS)
         assert path.stat().st_ino == fresh
-        assert np.allclose(one.encode(["b"]), unit(["b"]), atol=1e-6)
+        assert len(moved) == 1
+        before = server.seen.copy()
+        other.encode(TEXTS)
+        assert server.seen == before
 
 
 def test_where_nothing_can_be_written_is_one_line_with_the_cure(server: VectorServer, tmp_path: Path) -> None:
@@ -336,12 +344,22 @@ def test_another_model_under_the_same_name_is_told_from_the_one_whose_vectors_ar
         assert np.allclose(embeds.encode(["x", "y"]), unit(["x", "y"]), atol=1e-6)
 
 
-def test_what_is_no_vector_is_an_error_and_is_not_kept(server: VectorServer, tmp_path: Path) -> None:
-    class Broken(OpenAI):
-        def embed(self, texts: Any) -> NDArray[np.float32]:
-            return np.full((len(texts), DIM), np.nan, np.float32)
+class Constant(OpenAI):
+    """Gives vectors that are all alike."""
 
-    broken = ServedEmbedder(Broken(model="tiny"), tmp_path / "vectors.sqlite")
+    value: float = 3.0
+
+    def embed(self, texts: Any) -> NDArray[np.float32]:
+        return np.full((len(texts), 4), self.value, np.float32)
+
+
+def test_vectors_have_unit_length_whatever_the_backend_gives(tmp_path: Path) -> None:
+    with closing(ServedEmbedder(Constant(model="tiny"), tmp_path / "vectors.sqlite")) as embeds:
+        assert embeds.encode(["x"]).tolist() == [[0.5] * 4]
+
+
+def test_what_is_no_vector_is_an_error_and_is_not_kept(server: VectorServer, tmp_path: Path) -> None:
+    broken = ServedEmbedder(Constant(model="tiny", value=float("nan")), tmp_path / "vectors.sqlite")
     with closing(broken), pytest.raises(BackendError, match="'tiny' gave no vector"):
         broken.encode(["x"])
     with closing(embedder(server, tmp_path)) as embeds:

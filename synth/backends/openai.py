@@ -166,5 +166,6 @@ class OpenAI(Concurrent):
             headers=self.headers,
             timeout_s=self.timeout_s,
             most_concurrent=self.most_concurrent,
+            replaceable=len(self.base_url) > 1,
             first_concurrent=min(self.first_concurrent, self.most_concurrent),
         )

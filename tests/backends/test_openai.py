@@ -379,3 +379,69 @@ def test_no_request_makes_no_completion_and_no_connection() -> None:
     with ChatServer() as server:
         assert completed(server, []) == []
     assert server.seen == []
+
+
+def test_a_dead_server_among_several_fails_no_request() -> None:
+    with ChatServer() as gone:
+        dead = gone.base_url
+    with ChatServer(lambda body: "fine") as server:
+        done = completed(server, asked(200), base_url=[dead, server.base_url], most_tries=2)
+        assert len(server.seen) == 200
+    assert {c.error for c in done} == {""}
+
+
+def test_a_server_that_dies_among_several_fails_no_request() -> None:
+    with ChatServer(lambda body: "fine") as staying:
+        with ChatServer(lambda body: "fine") as going:
+            made = OpenAI(model="tiny", base_url=[going.base_url, staying.base_url], first_wait_s=0.01)
+            first = list(made.complete(asked(60)))
+            assert going.seen
+            assert staying.seen
+        with closing(made):
+            second = list(made.complete(asked(60)))
+    assert {c.error for c in first + second} == {""}
+
+
+def test_two_servers_share_the_load_by_what_is_in_flight() -> None:
+    slow = threading.Event()
+
+    def answer(body: dict[str, Any]) -> str:
+        slow.wait(0.2)
+        return "fine"
+
+    with ChatServer(answer) as one, ChatServer(lambda body: "fine") as other:
+        done = completed(one, asked(120), base_url=[one.base_url, other.base_url], most_concurrent=4)
+        assert len(done) == 120
+        assert len(other.seen) > 2 * len(one.seen) > 0
+
+
+def test_no_server_of_several_there_is_one_line() -> None:
+    urls = []
+    for _ in range(2):
+        with ChatServer() as server:
+            urls.append(server.base_url)
+    with closing(OpenAI(model="tiny", base_url=urls, first_wait_s=0.01)) as made:
+        with pytest.raises(BackendError, match="no server answers there"):
+            list(made.complete(asked(3)))
+
+
+def test_no_more_is_sent_a_minute_than_is_allowed() -> None:
+    with ChatServer(lambda body: "fine") as server:
+        started = datetime.now(UTC)
+        completed(server, asked(8), requests_per_minute=120)
+        assert (datetime.now(UTC) - started).total_seconds() > 1.5
+
+
+def test_azures_older_paths_hold_the_model_and_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with ChatServer(lambda body: "fine") as server:
+        root = server.base_url.removesuffix("/v1")
+        done = completed(server, asked(1), base_url=root, api_version="2025-04-01-preview")
+        assert server.paths == ["/openai/deployments/tiny/chat/completions?api-version=2025-04-01-preview"]
+    assert done[0].text == "fine"
+
+
+@pytest.mark.parametrize("header", ["Authorization", "api-key", "X-API-Key"])
+def test_a_key_in_a_recipes_headers_is_a_mistake(header: str) -> None:
+    with pytest.raises(ValidationError, match="keys come from the environment alone"):
+        OpenAI(model="tiny", headers={header: KEY})
