@@ -26,6 +26,9 @@ T = TypeVar("T")
 BYTES_A_TOKEN = 3.0
 """A guess that is rather low, for limits of tokens a minute; what a server counts corrects it."""
 
+GONE_AFTER_S = 60.0
+"""Seconds without any answer after which servers that refuse connections are gone, and the run ends."""
+
 _TRIES_OF_A_STRANGER = 2
 """How often a server is tried that refuses connections and has never answered."""
 
@@ -52,6 +55,7 @@ class ChatPool:
         self.clients = [ChatClient(endpoint) for endpoint in endpoints]
         self._patience = patience
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._answered_s = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
         self._requests = Allowance(patience.requests_per_minute) if patience.requests_per_minute else None
         self._tokens = Allowance(patience.tokens_per_minute) if patience.tokens_per_minute else None
@@ -96,8 +100,9 @@ class ChatPool:
         except TimeoutError:
             raise Failed("it took longer than `deadline_s:` allows, all tries together") from None
         except _Try as last:
-            one_of_several = isinstance(last.error, Unreachable) and self._any_answered() and len(self.clients) > 1
-            wrong = "" if one_of_several else await last.client.what_is_wrong(last.error)
+            one_of_several = time.perf_counter() - self._answered_s < GONE_AFTER_S and len(self.clients) > 1
+            lost = isinstance(last.error, Unreachable) and one_of_several
+            wrong = "" if lost else await last.client.what_is_wrong(last.error)
             if wrong:
                 raise BackendError(last.client.hidden(f"{last.client.endpoint.place}: {wrong}")) from None
             raise Failed(last.client.hidden(said_of(last.error))) from None
@@ -154,7 +159,8 @@ class ChatPool:
             client.pace.in_flight -= 1
             raise
         else:
-            client.pace.end("answered", time.perf_counter() - started)
+            self._answered_s = time.perf_counter()
+            client.pace.end("answered", self._answered_s - started)
             return given
         finally:
             self._wake()
@@ -165,7 +171,11 @@ class ChatPool:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             self._wake()
-            await turn
+            try:
+                await turn
+            except asyncio.CancelledError:  # its turn may have come just then: it is another's
+                self._wake()
+                raise
             if (free := self._free()) is not None:
                 break
         free.pace.begin()
@@ -208,8 +218,11 @@ class ChatPool:
     def _is_enough(self, state: "RetryCallState") -> bool:
         """True where a request is not sent once more."""
         failed = state.outcome.exception() if state.outcome else None
-        stranger = isinstance(failed, _Try) and isinstance(failed.error, Unreachable) and not self._any_answered()
         most = self._patience.most_tries
+        gone = isinstance(failed, _Try) and isinstance(failed.error, Unreachable)
+        stranger = gone and not self._any_answered()
+        if gone and self._any_answered() and time.perf_counter() - self._answered_s > GONE_AFTER_S:
+            return state.attempt_number >= _TRIES_OF_A_STRANGER
         return state.attempt_number >= (min(most, _TRIES_OF_A_STRANGER * len(self.clients)) if stranger else most)
 
     def _wait_s(self, state: "RetryCallState") -> float:

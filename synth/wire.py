@@ -105,7 +105,8 @@ class Wire:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=_trusted() if endpoint.base_url.startswith("https") else True),
             headers=_headers(endpoint, key),
-            timeout=aiohttp.ClientTimeout(sock_connect=min(10.0, endpoint.timeout_s), sock_read=endpoint.timeout_s),
+            # How long a whole try may take is the pool's to watch: a timer for each read would cost as much as parsing.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, endpoint.timeout_s)),
             trust_env=not endpoint.is_local,
         )
         query = f"?{urlencode({'api-version': endpoint.api_version})}" if endpoint.api_version else ""

@@ -420,9 +420,9 @@ def test_no_server_of_several_there_is_one_line() -> None:
     for _ in range(2):
         with ChatServer() as server:
             urls.append(server.base_url)
-    with closing(OpenAI(model="tiny", base_url=urls, first_wait_s=0.01)) as made:
-        with pytest.raises(BackendError, match="no server answers there"):
-            list(made.complete(asked(3)))
+    made = OpenAI(model="tiny", base_url=tuple(urls), first_wait_s=0.01)
+    with closing(made), pytest.raises(BackendError, match="no server answers there"):
+        list(made.complete(asked(3)))
 
 
 def test_no_more_is_sent_a_minute_than_is_allowed() -> None:
