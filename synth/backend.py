@@ -113,6 +113,8 @@ class Backend(BaseModel, ABC):
 
     kept: ClassVar[bool] = True
     """True where replies cost something and go into the reply store."""
+    in_batches: ClassVar[bool] = False
+    """True where requests are drawn until many are together and answered much later: such a step runs by itself."""
     gpus: ClassVar[int] = 0
     """Accelerators that it holds on this machine, for a budget of GPU minutes; a property where options decide it."""
 

@@ -25,9 +25,11 @@ from synth.embedder import load as load_embedder
 from synth.errors import MissingExtra, OutputError, RecipeError, SynthError, need
 from synth.export import export as export_rows
 from synth.export import read_dataset
+from synth.forecast import rehearse
 from synth.hub import push
 from synth.models import Models
 from synth.pipeline import Pipeline
+from synth.prices import check_priced
 from synth.progress import Show
 from synth.recipe import Recipe
 from synth.scores import Evaluation, notes, table
@@ -37,7 +39,7 @@ from synth.store import locked, read_json, write_json, write_whole
 from synth.terminal import shown
 from synth.training import STATIC, Before
 from synth.types import Example, digest_of
-from synth.usage import total
+from synth.usage import told_usage, total
 from synth.yaml12 import write_yaml
 
 if TYPE_CHECKING:
@@ -97,6 +99,9 @@ class Build:
         console.print()
         for name, place in self.exported.items():
             console.print(f"{name:<10} {place}", soft_wrap=True)
+        used = told_usage(total(run.used for run in self.pipeline.runs))
+        if used:
+            console.print(used)
         for warning in self.pipeline.warnings:
             console.print(shown(f"warning: {warning}"), soft_wrap=True)
 
@@ -126,7 +131,9 @@ def build(recipe: Recipe, folder: Path | None, show: Show, *, replies: Path = RE
     folder = folder or OUTPUTS / f"{recipe.name}-{recipe.hash}"
     tests = ready(recipe)
     models = Models(recipe.backends, recipe.head.budget, folder, replies)
-    models.budget.partial = recipe.partial
+    models.budget.partial, models.budget.say = recipe.partial, show.say
+    if recipe.head.budget.named():
+        models.budget.expected = rehearse(recipe, within_s=5.0).forecast
     done = Build(recipe, folder, Pipeline(recipe, folder, models), show)
     done.pipeline.look_ahead()
     if publish and recipe.head.publish is None:
@@ -181,6 +188,11 @@ def missing(recipe: Recipe) -> list[SynthError]:
             except RecipeError as error:
                 gone.append(error)
     models = [name for step in recipe.steps for name in step.stage.embedders_used() if name not in recipe.served]
+    used = {role for step in recipe.steps for role in step.stage.backends_used()}
+    try:
+        check_priced(recipe.head.budget, {role: b for role, b in recipe.backends.items() if role in used})
+    except RecipeError as error:
+        gone.append(error)
     for part in ["train"] * (recipe.head.train is not None) + models:
         try:
             need("sentence_transformers", "train", part)
@@ -221,7 +233,7 @@ def _beside(recipe: Recipe, place: str) -> Path:
 
 def _work(done: Build, tests: list[TestSet]) -> None:
     recipe, pipeline, folder = done.recipe, done.pipeline, done.folder
-    with done.show.steps(pipeline.runs):
+    with done.show.steps(pipeline.runs, pipeline.models.budget):
         rows = pipeline.run()
     content = [run.content for run in pipeline.runs if run.step.is_source or run is pipeline.runs[-1]]
     made = digest_of(content, recipe.head.seed, recipe.head.export, asdict(about(recipe, _fates(done))))

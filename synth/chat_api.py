@@ -203,7 +203,10 @@ def _reply_tokens(logprobs: object, most: int) -> tuple[Token, ...]:
         Token(
             str(token.get("token", "")),
             _number(token.get("logprob")),
-            {str(t.get("token", "")): _number(t.get("logprob")) or 0.0 for t in (token.get("top_logprobs") or ())[:most]},
+            {
+                str(t.get("token", "")): _number(t.get("logprob")) or 0.0
+                for t in (token.get("top_logprobs") or ())[:most]
+            },
         )
         for token in (content if isinstance(content, list) else ())
         if isinstance(token, dict)

@@ -1,174 +1,139 @@
-"""`synth check`: the first rows go through the steps with made-up replies, to see what a run would ask and cost.
+"""`synth check`: what a run would ask, take and cost at most, seen from a rehearsal with its first rows.
 
-Nothing is sent and nothing is written. Filters let every row pass here, so the figures are the most a run can ask.
+Nothing is sent and nothing is written.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from synth.backend import Backend, Request
-from synth.build import missing, test_sets
+from synth.backend import Price
+from synth.build import REPLIES, missing, test_sets
 from synth.errors import CorpusError
-from synth.recipe import Recipe, Step
-from synth.recorder import Recorder
-from synth.registry import is_filter
-from synth.stage import Context, RowList
+from synth.estimate import Asked, Measure, about, amount, usd_of
+from synth.forecast import Rehearsal, rehearse
+from synth.recipe import Recipe
+from synth.replies import Spent
+from synth.reply_book import mean_reply_tokens
 from synth.terminal import shown
-from synth.types import Dropped, Example
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SAMPLE = 20
-"""Rows that go through the steps."""
-MOST_COUNTED = 20_000
-"""Documents that are counted before it is said that there are more."""
-BYTES_A_TOKEN = 4.0
-"""A guess for text in Latin script; the first real replies of a run correct it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What one step would ask: requests, tokens in at a guess, tokens out at most, and its first request."""
-
-    step: str
-    requests: int
-    tokens_in: int
-    most_tokens_out: int
-    first: Request | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        prompt = [{"role": m.role, "content": m.content} for m in self.first.messages] if self.first else []
-        return {
-            "step": self.step,
-            "requests": self.requests,
-            "tokens_in": self.tokens_in,
-            "most_tokens_out": self.most_tokens_out,
-            "prompt": prompt,
-            "schema": dict(self.first.schema or {}) if self.first else {},
-        }
-
 
 @dataclass(slots=True)
 class Plan:
-    """What a run would do. `missing`: what it needs and has not; `more`: there are more documents than were counted."""
+    """What a run would do. `missing`: what it needs and has not; `likely`: the usual tokens of each step's replies."""
 
     recipe: Recipe
-    documents: int = 0
-    more: bool = False
-    unreadable: int = 0
-    asked: list[Asked] = field(default_factory=list)
+    seen: Rehearsal
     missing: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    likely: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def takes(self) -> Spent:
+        """What all of it takes, every reply as long as it may be."""
+        return self.seen.forecast.takes(Measure())
+
+    @property
+    def usd(self) -> float | None:
+        """US dollars at most; None where a model's price is not known."""
+        return self.takes.usd if self.seen.forecast.priced else None
+
+    @property
+    def likely_usd(self) -> float | None:
+        """US dollars if replies are as long as the latest ones of their models; None where those are not known."""
+        if self.usd is None or any(step.step not in self.likely for step in self.seen.asked):
+            return None
+        return sum(self._likely_usd(step) for step in self.seen.asked)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {
             "recipe": self.recipe.name,
-            "documents": self.documents,
-            "more": self.more,
-            "unreadable": self.unreadable,
-            "requests": sum(step.requests for step in self.asked),
-            "tokens": sum(step.tokens_in + step.most_tokens_out for step in self.asked),
-            "usd": None,
-            "steps": [step.to_json() for step in self.asked],
+            "documents": self.seen.documents,
+            "more": self.seen.more,
+            "unreadable": self.seen.unreadable,
+            "requests": self.takes.requests,
+            "tokens": self.takes.tokens,
+            "usd": None if self.usd is None else round(self.usd, 6),
+            "likely_usd": None if self.likely_usd is None else round(self.likely_usd, 6),
+            "budget": self.recipe.head.budget.model_dump(exclude_none=True),
+            "covered": self._covered(),
+            "steps": [step.to_json() for step in self.seen.asked],
             "missing": self.missing,
-            "warnings": self.warnings,
+            "warnings": self.seen.warnings,
         }
 
     def print(self, console: "Console") -> None:
         """The plan for a person, within 80 columns."""
-        many = f"{'at least ' if self.more else ''}{self.documents:,} documents"
-        console.print(f"{self.recipe.name}: {len(self.recipe.steps)} steps, {many}, {self.unreadable:,} unreadable")
-        for step in self.asked:
-            console.print()
-            console.print(f"{step.step}: {'at least ' if self.more else ''}{step.requests:,} requests")
-            console.print(f"  about {step.tokens_in:,} tokens in (guessed from the bytes)")
-            console.print(f"  at most {step.most_tokens_out:,} tokens out")
-            if step.first:
-                console.print("  the first one:")
-                for message in step.first.messages:
-                    console.print(f"  [{message.role}]")
-                    for line in message.content.splitlines():
-                        console.print(f"    {shown(line)}")
-        if not self.asked:
-            console.print("no model is asked: it costs nothing but time")
-        for line in [*(f"missing: {m}" for m in self.missing), *(f"warning: {w}" for w in self.warnings)]:
+        seen = self.seen
+        many = f"{self._least}{seen.documents:,} documents"
+        console.print(f"{self.recipe.name}: {len(self.recipe.steps)} steps, {many}, {seen.unreadable:,} unreadable")
+        for step in seen.asked:
+            self._print_step(step, console)
+        console.print()
+        for line in self._totals():
+            console.print(line)
+        for line in [*(f"missing: {m}" for m in self.missing), *(f"warning: {w}" for w in seen.warnings)]:
             console.print()
             console.print(shown(line), soft_wrap=True)
+
+    @property
+    def _least(self) -> str:
+        return "at least " if self.seen.more else ""
+
+    def _print_step(self, step: Asked, console: "Console") -> None:
+        console.print()
+        console.print(f"{step.step}: {self._least}{amount('requests', step.requests)}")
+        console.print(f"  about {step.tokens_in:,} tokens in (guessed from the bytes)")
+        console.print(f"  at most {step.most_tokens_out:,} tokens out")
+        if step.price is not None:
+            console.print(f"  up to {amount('usd', usd_of(step.price, step.tokens_in, step.most_tokens_out))}")
+            if step.step in self.likely:
+                usual = f"about {self.likely[step.step]:,.0f} tokens, as the latest of {step.model}"
+                console.print(f"  likely {about('usd', self._likely_usd(step))}: replies of {usual}", soft_wrap=True)
+        if step.first:
+            console.print("  the first one:")
+            for message in step.first.messages:
+                console.print(f"  [{message.role}]")
+                for line in message.content.splitlines():
+                    console.print(f"    {shown(line)}")
+
+    def _totals(self) -> list[str]:
+        """What it costs, and how far the budget goes."""
+        if not self.seen.asked:
+            return ["no model is asked: it costs nothing but time"]
+        takes = self.takes
+        dollars = "its price is not known" if self.usd is None else f"up to {amount('usd', self.usd)}"
+        dollars += f", likely {about('usd', self.likely_usd)}" if self.likely_usd else ""
+        lines = [f"in all: {self._least}{amount('requests', takes.requests)}, {takes.tokens:,} tokens, {dollars}"]
+        covered, budget = self._covered(), self.recipe.head.budget
+        if covered is not None:
+            share = "all of it" if covered >= 1 else f"{covered:.0%} of it"
+            lines.append(f"the budget of {budget.told()} covers {share}, every reply as long as it may be")
+        return lines
+
+    def _likely_usd(self, step: Asked) -> float:
+        return usd_of(step.price or Price(), step.tokens_in, round(step.requests * self.likely[step.step]))
+
+    def _covered(self) -> float | None:
+        """The share of the run that its budget covers for sure, up to 1; None without a budget that can be compared."""
+        caps = {name: cap for name, cap in self.recipe.head.budget.named().items() if name != "gpu_s"}
+        if self.usd is None:
+            caps.pop("usd", None)
+        if not caps or not self.seen.asked:
+            return None
+        takes = self.takes
+        shares = [float(cap / max(getattr(takes, name), 1e-9)) for name, cap in caps.items()]
+        return round(min(1.0, *shares), 4)
 
 
 def check(recipe: Recipe) -> Plan:
     """Look ahead at a run. Raises SynthError for what is wrong; what is only missing is told in the plan."""
-    plan = Plan(recipe)
-    plan.missing += [str(error) for error in missing(recipe)]
+    gone = [str(error) for error in missing(recipe)]
     test_sets(recipe)
-    rows: list[Example] = []
-    scale = 1.0
-    for step in recipe.steps:
-        if step.is_source:
-            rows += _read(step, plan)
-            scale = max(plan.documents / max(len(rows), 1), 1.0)
-        else:
-            rows = _ahead(step, rows, plan, scale)
-    if not plan.documents:
+    seen = rehearse(recipe)
+    if not seen.documents:
         raise CorpusError(f"{recipe.name}: the sources give no documents")
-    return plan
-
-
-def _context(step: Step, plan: Plan, recorder: Recorder) -> Context:
-    recipe, warn = plan.recipe, plan.warnings.append
-    roles = dict.fromkeys(step.stage.backends_used(), recorder)
-    return Context(step=step.name, seed=recipe.head.seed, source=recipe.source, backends=roles, warn=warn)
-
-
-def _read(step: Step, plan: Plan) -> list[Example]:
-    """The first rows of a source, after counting them all."""
-    first: list[Example] = []
-    for outcome in step.stage.run(RowList(()), _context(step, plan, Recorder())):
-        if isinstance(outcome, Dropped):
-            plan.unreadable += 1
-            continue
-        plan.documents += 1
-        if len(first) < SAMPLE:
-            first.append(outcome)
-        if plan.documents >= MOST_COUNTED:
-            plan.more = True
-            break
-    return first
-
-
-def _ahead(step: Step, rows: Sequence[Example], plan: Plan, scale: float) -> list[Example]:
-    """What becomes of the sample in one step; what it asks is added to the plan."""
-    stage = step.stage
-    if not stage.backends_used() and (is_filter(type(stage)) or stage.reads_corpus() or stage.embedders_used()):
-        return list(rows)
-    chosen = [row for row in rows if step.where.names(row)]
-    recorder = Recorder(sampling=_sampling(plan.recipe, stage.backends_used()))
-    outcomes = list(stage.run(RowList(chosen), _context(step, plan, recorder)))
-    if recorder.asked:
-        plan.asked.append(_counted(step.name, recorder.asked, scale))
-    if is_filter(type(stage)):
-        return list(rows)
-    made = [outcome for outcome in outcomes if isinstance(outcome, Example)]
-    return [row for row in rows if not step.where.names(row)] + made
-
-
-def _sampling(recipe: Recipe, roles: Sequence[str]) -> Any:
-    known = [recipe.backends[role].sampling for role in roles if role in recipe.backends]
-    return known[0] if known else Backend.model_fields["sampling"].default
-
-
-def _counted(step: str, asked: Sequence[Request], scale: float) -> Asked:
-    bytes_in = sum(len(m.content.encode("utf-8", "replace")) for request in asked for m in request.messages)
-    tokens_out = sum(request.sampling.most_tokens for request in asked)
-    return Asked(
-        step,
-        requests=round(len(asked) * scale),
-        tokens_in=round(bytes_in / BYTES_A_TOKEN * scale),
-        most_tokens_out=round(tokens_out * scale),
-        first=next(islice(asked, 1), None),
-    )
+    usual = {step.step: mean_reply_tokens(REPLIES, step.model) for step in seen.asked}
+    return Plan(recipe, seen, gone, {step: mean for step, mean in usual.items() if mean is not None})

@@ -73,11 +73,11 @@ def run(
     recipe: Recipe,
     set_: Set = None,
     limit: Limit = None,
-    output: Annotated[Path | None, typer.Option(help="The run folder [default: outputs/RECIPE-HASH].")] = None,
+    output: Annotated[Path | None, typer.Option(help="The run folder (default: outputs/RECIPE-HASH).")] = None,
     strict: Annotated[bool, typer.Option(help="A document that cannot be read is an error.")] = False,
     publish: Annotated[bool, typer.Option(help="Push where the recipe's `publish:` says.")] = False,
     replies: Annotated[
-        Path | None, typer.Option(help="Where models' replies are kept [default: outputs/replies.sqlite].")
+        Path | None, typer.Option(help="Where models' replies are kept (default: outputs/replies.sqlite).")
     ] = None,
     partial: Annotated[
         bool, typer.Option(help="Where the budget ends, finish the later steps with what there is.")
@@ -178,7 +178,7 @@ def copy_(
 @app.command()
 def look(
     run_folder: RunFolder,
-    step: Annotated[str, typer.Option(help="The step whose rows are shown [default: the last].")] = "",
+    step: Annotated[str, typer.Option(help="The step whose rows are shown (default: the last).")] = "",
     dropped: Annotated[str, typer.Option(help="Show what was dropped for this reason; `all` for any.")] = "",
     row: Annotated[str, typer.Option(help="Show one row whole: an id, or how it begins.")] = "",
     most: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 5,
@@ -217,7 +217,7 @@ def train(
     output: Annotated[Path, typer.Option(help="The folder of the model.")],
     base: Annotated[str, typer.Option(help="static (from nothing), or any sentence-transformers model.")] = "static",
     seed: Annotated[int, typer.Option(min=0, help="The random integer.")] = 0,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the rows [default: by base].")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the rows (default: by base).")] = None,
     as_json: Json = False,
 ) -> None:
     """Train an embedder on a dataset.

@@ -15,6 +15,7 @@ from synth.embedder import Embedder, identity_of, load
 from synth.engines.local import Link, Put, run_line
 from synth.errors import CorpusError
 from synth.models import Models
+from synth.prices import parts_of
 from synth.recipe import Recipe
 from synth.retrieval import Corpus
 from synth.served_embedder import ServedEmbedder
@@ -89,10 +90,17 @@ class Pipeline:
         return run.content_read
 
     def _lines(self) -> Iterator[list[StepRun]]:
-        """Row-wise neighbours together; a step that needs all rows, or the whole corpus, begins a line of its own."""
+        """Row-wise neighbours together; a step that needs all rows, or the whole corpus, begins a line of its own.
+
+        One whose model is asked in batches is a line by itself: it sets much of a budget aside while it waits for rows,
+        and its neighbours would wait for that.
+        """
         line: list[StepRun] = []
         for run in self.runs:
-            alone = run.step.stage.scope == "set"
+            roles = run.step.stage.backends_used()
+            named = [self.recipe.backends[role] for role in roles]
+            models = [model for backend in named for model in (backend, *parts_of(backend))]
+            alone = run.step.stage.scope == "set" or any(model.in_batches for model in models)
             if line and (alone or run.step.stage.reads_corpus()):
                 yield line
                 line = []

@@ -81,6 +81,8 @@ class StepRun:
             return False
         if strict and self.step.is_source and "unreadable_document" in mark["dropped"]:
             return False
+        if "over_budget" in mark["dropped"]:  # done with what there was: what was left unasked is asked now
+            return False
         self.kept, self.dropped, self.content = mark["kept"], mark["dropped"], mark["content"]
         self.seconds, self.used, self.warnings = mark["seconds"], mark["usage"], mark["warnings"]
         self.reused = True

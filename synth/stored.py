@@ -121,14 +121,14 @@ class _Call:
         """All completions, until there is nothing left to ask and nothing to wait for."""
         while True:
             first = self._next_to_send(requests)
-            yield from self._drained()
-            if first is not None:
+            if first is not None:  # at once: others may wait for what is set aside for it
                 yield from self._through(first, requests)
-            elif self.held is not None:
+            yield from self._drained()
+            if first is None and self.held is not None:
                 while self.outstanding:
                     yield from self._one()
                 yield from self._over_budget(requests)
-            elif self.drawn_out and not self.again:
+            elif first is None and self.drawn_out and not self.again:
                 if not self.outstanding and not self.elsewhere:
                     return
                 yield from self._waited()
@@ -203,7 +203,9 @@ class _Call:
             return False
         # Room is only waited for where what is in flight is settled by another thread, and nothing waits to be sent.
         wait = wait and isinstance(self.inner, Concurrent)
-        reservation = self.account.budget.reserve(request, self.price, self.inner.gpus, wait=wait)
+        reservation = self.account.budget.reserve(
+            request, self.price, self.inner.gpus, wait=wait, engine=id(self.inner)
+        )
         if reservation is None:
             self.account.store.let_go(key, None)
             self.held = replace(request, more=0) if request.more else request
@@ -220,7 +222,7 @@ class _Call:
         if sent is None:  # the caller has left
             return
         spent = self.account.budget.settle(sent.reservation, completion)
-        if completion.error:
+        if completion.error and not (spent.tokens or spent.gpu_s):
             self.account.store.let_go(sent.key, completion)
             self.heard.put((sent.request, completion))
             return

@@ -9,7 +9,21 @@ import pytest
 
 from tests.conftest import RECIPE, Synth
 
-COMMANDS = ["run", "init", "check", "list", "show", "copy", "look", "export", "train", "embed", "eval", "push"]
+COMMANDS = [
+    "run",
+    "init",
+    "check",
+    "list",
+    "show",
+    "copy",
+    "look",
+    "export",
+    "train",
+    "embed",
+    "eval",
+    "push",
+    "replies",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

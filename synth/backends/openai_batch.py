@@ -13,6 +13,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, field_validator
@@ -32,6 +33,8 @@ from synth.wire import HOSTED, Endpoint
 
 class OpenAIBatch(Backend):
     """Completions from a server's Batch API, or through files from `vllm run-batch`."""
+
+    in_batches: ClassVar[bool] = True
 
     base_url: str = Field(default=HOSTED, description="where the server's API begins, mostly ending in /v1")
     key_env: str = Field(default="OPENAI_API_KEY", description="the environment variable that holds the key")
