@@ -292,8 +292,8 @@ class ReplyStore:
                 f"{self.path}: the reply store cannot be used: {error}; name another with --replies"
             ) from error
 
-    def _put_aside(self, error: sqlite3.Error) -> None:
-        """Move a damaged file, with what belongs to it, to another name."""
+    def _put_aside(self, error: sqlite3.Error) -> str:
+        """Move a damaged file, with what belongs to it, to another name, which is given back."""
         aside = self.path.with_name(f"{self.path.name}.corrupted-{time.strftime('%Y%m%d-%H%M%S')}")
         with writing(self.path):
             for end in ("", "-wal", "-shm"):
@@ -303,6 +303,7 @@ class ReplyStore:
         self._warn(
             f"{self.path}: the reply store could not be read ({error}); it is kept as {aside.name}, and a new one begun"
         )
+        return aside.name
 
     @contextmanager
     def _trouble(self) -> Iterator[None]:
@@ -319,8 +320,9 @@ class ReplyStore:
                 f"{self.path}: the reply store cannot be used: {error}; name another with --replies"
             ) from error
         except sqlite3.DatabaseError as error:
+            aside = self._put_aside(error)
             raise OutputError(
-                f"{self.path}: the reply store is damaged ({error}); run the same command again: it is then kept aside"
+                f"{self.path}: the reply store is damaged ({error}); it is kept as {aside}: run the same command again"
             ) from error
 
 

@@ -236,20 +236,25 @@ def test_a_file_that_is_no_database_is_kept_aside(tmp_path: Path) -> None:
     assert f"it is kept as {aside.name}" in said[0]
 
 
-def test_a_torn_file_is_kept_aside_or_told(tmp_path: Path) -> None:
+def test_a_torn_file_is_kept_aside_at_the_latest_when_the_run_is_started_again(tmp_path: Path) -> None:
     path = tmp_path / "replies.sqlite"
-    with ChatServer() as server, closing(openai(server)) as inner:
+    with ChatServer(lambda body: "long " * 200) as server, closing(openai(server)) as inner:
         with closing(ReplyStore(path)) as store:
             texts(behind(store, inner), asked(200))
         whole = path.read_bytes()
-        path.write_bytes(whole[: len(whole) // 2])
-        for _ in range(2):
+        path.write_bytes(whole[: len(whole) // 2] + b"\xff" * (len(whole) // 2))
+
+        def started() -> str:
             try:
                 with closing(ReplyStore(path)) as store:
-                    assert len(texts(behind(store, inner), asked(200))) == 200
+                    return str(len(texts(behind(store, inner), asked(200))))
             except OutputError as error:
-                assert "the reply store is damaged" in str(error)
-    assert [*tmp_path.glob("replies.sqlite.corrupted-*")] or path.exists()
+                return str(error)
+
+        first, second = started(), started()
+    [aside] = tmp_path.glob("replies.sqlite.corrupted-*[0-9]")
+    assert first == "200" or f"it is kept as {aside.name}: run the same command again" in first
+    assert second == "200"
 
 
 def test_a_store_that_may_not_be_written_is_one_line(tmp_path: Path) -> None:
@@ -309,9 +314,9 @@ def test_replies_that_come_while_the_caller_is_busy_are_stored_at_once(store: Re
 
 def test_the_key_of_an_api_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-in-store-77")
-    with ChatServer(key="sk-planted-in-store-77") as server, closing(openai(server)) as inner:
-        with closing(ReplyStore(tmp_path / "replies.sqlite")) as store:
-            assert len(texts(behind(store, inner), asked(5))) == 5
+    path, key = tmp_path / "replies.sqlite", "sk-planted-in-store-77"
+    with ChatServer(key=key) as server, closing(openai(server)) as inner, closing(ReplyStore(path)) as store:
+        assert len(texts(behind(store, inner), asked(5))) == 5
     for path in tmp_path.rglob("*"):
         assert b"sk-planted" not in path.read_bytes(), path
 
