@@ -117,7 +117,7 @@ def _put(built: Path, target: Path) -> None:
 
 
 def _dataset(rows: Rows, folder: Path, seed: int, about: card.About) -> dict[str, int]:
-    held_out = validation_ids((row for row in rows if row.query), seed)
+    held_out = validation_ids((row for row in rows if row.query), seed, folder=folder.parent)
     writers: dict[tuple[str, str], SortedWriter[Example]] = {}
     languages: Counter[str] = Counter()
     left_out = 0

@@ -2,17 +2,18 @@
 
 Rows are one group if their positives share a parent document, or if their queries or positives are near-duplicates.
 Where a group goes is drawn from its own rows and the seed alone: rows in any order give the same split, and one more
-row moves no other group.
+row moves no other group. In memory stay the id of each row and about 400 bytes; texts wait in a temporary file.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from synth.resemblance import near_duplicates
+from synth.sketches import Sketches, first_of_equals, joined
 from synth.types import Example
 
 SHARE = 0.05
@@ -23,98 +24,67 @@ ALIKE = 0.7
 """The Jaccard similarity from which two texts count as near-duplicates."""
 
 
-def validation_ids(rows: Iterable[Example], seed: int = 0, share: float = SHARE) -> frozenset[str]:
+def validation_ids(
+    rows: Iterable[Example], seed: int = 0, share: float = SHARE, folder: Path | None = None
+) -> frozenset[str]:
     """The ids of the rows to validate on: about `share` of them, at least one group where there are 20, else none.
 
-    A group that is larger than the whole share stays in training.
+    A group that is larger than the whole share stays in training. `folder` is where texts may lie meanwhile, the
+    system's own place for temporary files unless it is given.
     """
-    ids, groups = _grouped(rows)
-    smallest: dict[int, str] = {}
-    for row_id, group in zip(ids, groups, strict=True):
-        smallest[group] = min(row_id, smallest.get(group, row_id))
-    chosen = _chosen(smallest, Counter(groups), seed, share)
-    return frozenset(row_id for row_id, group in zip(ids, groups, strict=True) if group in chosen)
+    with Sketches(folder) as queries, Sketches(folder) as positives:
+        ids, groups = _grouped(rows, queries, positives)
+    chosen = _chosen(groups, _draws(ids, groups, seed), share)
+    return frozenset(ids[place] for place in np.flatnonzero(chosen[groups]).tolist())
 
 
-def _chosen(smallest: dict[int, str], sizes: Counter[int], seed: int, share: float) -> set[int]:
-    """The groups whose draw is below `share`; if that is none, the one with the lowest draw."""
-    if len(smallest) < LEAST_GROUPS:
-        return set()
-    draw = {group: _draw(key, seed) for group, key in smallest.items()}
-    most = max(share * sizes.total(), min(sizes.values()))
-    fitting = [group for group in draw if sizes[group] <= most]
-    return {group for group in fitting if draw[group] < share} or {min(fitting, key=lambda group: draw[group])}
+def _chosen(groups: NDArray[np.int64], draws: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    """Which numbers are those of groups to validate on: draws below `share`; if that is none, the lowest draw."""
+    sizes = np.bincount(groups, minlength=len(groups))
+    there = sizes > 0
+    if there.sum() < LEAST_GROUPS:
+        return np.zeros(len(groups), np.bool_)
+    most = max(share * len(groups), sizes[there].min())
+    fitting = there & (sizes <= most)
+    chosen: NDArray[np.bool_] = fitting & (draws < share)
+    if not chosen.any():
+        chosen[np.where(fitting, draws, np.inf).argmin()] = True
+    return chosen
 
 
-def _draw(key: str, seed: int) -> float:
-    """A number from 0 to 1 that depends on nothing but the key and the seed."""
-    digest = hashlib.blake2b(f"{seed}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+def _draws(ids: list[str], groups: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """At the number of each group its draw, 0 to 1, which depends on nothing but its lowest id and the seed."""
+    draws = np.full(len(ids), np.inf)
+    for place in sorted(range(len(ids)), key=ids.__getitem__):
+        if draws[groups[place]] == np.inf:
+            draws[groups[place]] = _hash(f"{seed}\0{ids[place]}") / 2**64
+    return draws
 
 
-def _grouped(rows: Iterable[Example]) -> tuple[list[str], list[int]]:
-    """The id of each row and the number of its group."""
-    read = _read(rows)
-    joined = _Joined(len(read.ids))
-    for one, other in (*read.pairs, *_near(read.queries, read.ids)):
-        joined.join(one, other)
-    for one, other in _near(read.positives, [read.ids[place] for place in read.places]):
-        joined.join(read.places[one], read.places[other])
-    return read.ids, [joined.root(place) for place in range(len(read.ids))]
+def _hash(text: str) -> int:
+    """64 bits that depend on nothing but the text."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-@dataclass(slots=True)
-class _Read:
-    """What the groups are made of: `places[i]` is the row that `positives[i]` stands in; `pairs` share a parent."""
-
-    ids: list[str]
-    queries: list[str]
-    positives: list[str]
-    places: list[int]
-    pairs: list[tuple[int, int]]
-
-
-def _read(rows: Iterable[Example]) -> _Read:
-    read = _Read([], [], [], [], [])
-    families: dict[str, int] = {}
+def _grouped(rows: Iterable[Example], queries: Sketches, positives: Sketches) -> tuple[list[str], NDArray[np.int64]]:
+    """The id of each row and the number of its group, which is the place of the group's first row."""
+    ids: list[str] = []
+    families, members, holders = array("Q"), array("q"), array("q")
     for place, row in enumerate(rows):
-        read.ids.append(row.id)
-        read.queries.append(row.query)
+        ids.append(row.id)
+        queries.add(row.query)
         for document in row.positives:
-            read.positives.append(document.text)
-            read.places.append(place)
+            positives.add(document.text)
+            holders.append(place)
             if document.family:
-                read.pairs.append((families.setdefault(document.family, place), place))
-    return read
+                families.append(_hash(document.family))
+                members.append(place)
+    groups = queries.groups(ALIKE)
+    groups = _together(groups, positives.groups(ALIKE), np.array(holders, np.int64))
+    groups = _together(groups, first_of_equals(np.array(families, np.uint64)), np.array(members, np.int64))
+    return ids, groups
 
 
-def _near(texts: Sequence[str], ids: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Pairs of texts that are near-duplicates; looked for in the order of `ids`, so that any order gives the same."""
-    order = sorted(range(len(texts)), key=lambda number: (ids[number], texts[number]))
-    first: dict[str, int] = {}
-    for number in order:
-        same = first.setdefault(texts[number], number)
-        if same != number and texts[number].strip():
-            yield same, number
-    order = list(first.values())
-    found = near_duplicates([texts[number] for number in order], ALIKE, chained=True)
-    for one in np.flatnonzero(found.of >= 0).tolist():
-        yield order[found.of[one]], order[one]
-
-
-class _Joined:
-    """Places that belong together (union-find)."""
-
-    def __init__(self, places: int) -> None:
-        self._up = list(range(places))
-
-    def root(self, place: int) -> int:
-        """The lowest place that belongs with it."""
-        while self._up[place] != place:
-            self._up[place] = place = self._up[self._up[place]]
-        return place
-
-    def join(self, one: int, other: int) -> None:
-        """Put two places together, with all that belongs to either."""
-        low, high = sorted((self.root(one), self.root(other)))
-        self._up[high] = low
+def _together(groups: NDArray[np.int64], firsts: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The groups of rows after joining those of like things: thing i is of row places[i] and like thing firsts[i]."""
+    return joined(groups, places[firsts], places)

@@ -29,7 +29,7 @@ BATCH = 1024
 """Rows that become one Arrow batch."""
 GROUP = 16 * BATCH
 """Rows of a row group on disk."""
-SPILL_BYTES = 192 << 20
+SPILL_BYTES = 32 << 20
 """Arrow bytes that a writer holds before it moves them to disk, in buckets by the first letter of the id."""
 Row = TypeVar("Row", Example, Dropped)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

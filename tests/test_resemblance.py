@@ -1,12 +1,14 @@
 """Folding, shingles and near-duplicates."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from datasketch import MinHash
+from datasketch import MinHash, MinHashLSH
 
-from synth.resemblance import bands, folded, jaccard, near_duplicates, shingles, signatures
+from synth.resemblance import KNOWN_BANDS, bands, folded, jaccard, near_duplicates, shingles, signatures
 
 TEXTS = ("the nile floods", "", "a", "尼罗河", "แม่น้ำไนล์", "🙂", "x" * 5000, "\ud800", " \n ", "the nile flood")
 
@@ -78,11 +80,32 @@ def test_empty_texts_resemble_nothing_and_no_text_breaks_it() -> None:
     assert len(near_duplicates([], 0.8).of) == 0
 
 
-def test_a_chain_is_followed_only_where_asked() -> None:
+def test_a_text_counts_as_kept_only_if_it_resembles_none() -> None:
     chain = ["abcdefghijklmnopqrstuvwxyz"[start : start + 20] for start in range(0, 6, 2)]
     assert near_duplicates(chain, 0.6).of.tolist() == [-1, 0, -1]
-    assert near_duplicates(chain, 0.6, chained=True).of.tolist() == [-1, 0, 1]
-    assert near_duplicates(["one text"] * 5, 0.6, chained=True).of.tolist() == [-1, 0, 0, 0, 0]
+    assert near_duplicates(["one text"] * 5, 0.6).of.tolist() == [-1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("threshold", "num_perm"), KNOWN_BANDS)
+def test_the_bands_that_are_written_down_are_those_of_datasketch(threshold: float, num_perm: int) -> None:
+    index = MinHashLSH(threshold=threshold, num_perm=num_perm, weights=(0.05, 0.95))
+    assert bands(threshold, num_perm) == (index.b, index.r)
+
+
+def test_the_splits_and_near_dedup_as_it_comes_load_no_scipy() -> None:
+    script = (
+        "import sys\n"
+        "from synth.filters.near_dedup import NearDedup\n"
+        "from synth.resemblance import near_duplicates\n"
+        "from synth.splits import validation_ids\n"
+        "from synth.types import Example\n"
+        "stage = NearDedup()\n"
+        "near_duplicates(['one text', 'another'], stage.threshold, stage.num_perm)\n"
+        "validation_ids([Example(id=f'{n}', query=f'{n} {n * n}') for n in range(30)])\n"
+        "print([name for name in ('scipy', 'datasketch') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.99, 1.0])

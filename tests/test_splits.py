@@ -2,6 +2,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -50,16 +51,19 @@ def test_neither_order_nor_the_kind_of_iterable_changes_the_split() -> None:
 
 def test_chains_of_near_duplicates_are_the_same_in_any_order() -> None:
     rng = random.Random(1)
-    rows = []
+    rows, chains = [], []
     for chain in range(60):
         words = text_of(rng, 40).split()
         for link in range(3):
             text = " ".join(words[3 * link : 34 + 3 * link])
             rows.append(Example(id=row_id("x", link, str(chain)), query=text, positives=(Document(text_of(rng)),)))
+        chains.append([row.id for row in rows[-3:]])
     first = validation_ids(rows, share=0.4)
     for seed in range(3):
         random.Random(seed).shuffle(rows)
         assert validation_ids(rows, share=0.4) == first
+    assert all(len({name in first for name in names}) == 1 for names in chains)
+    assert 0 < len(first) < len(rows)
 
 
 def test_one_more_document_moves_no_other() -> None:
@@ -109,3 +113,11 @@ def test_rows_without_ids_texts_or_positives_are_no_group() -> None:
     rows = [Example(id=f"{number:x}", query="", positives=(Document(""),)) for number in range(30)]
     rows += [Example(id=f"n{number:x}", query=f"{number}" * 9) for number in range(30)]
     assert len(validation_ids(rows)) < 30
+
+
+def test_the_texts_lie_in_the_folder_it_is_given_and_are_gone_afterwards(tmp_path: Path) -> None:
+    rows = rows_of(40)
+    assert validation_ids(rows, folder=tmp_path) == validation_ids(rows)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        validation_ids(rows, folder=tmp_path / "none")

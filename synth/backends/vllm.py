@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -24,7 +24,6 @@ from synth.backend import Completion, Request
 from synth.child_server import LOCAL, ChildServer, free_ports
 from synth.errors import BackendError, need
 from synth.lane import Concurrent
-from synth.registry import PACKAGE, find_backend
 from synth.vllm_requests import ENVIRONMENT, device_shares, engine_flags
 
 if TYPE_CHECKING:
@@ -187,14 +186,8 @@ class VLLM(Concurrent):
         each = self.tensor_parallel_size * self.data_parallel_size
         shares = device_shares(self.servers, each, os.environ.get("CUDA_VISIBLE_DEVICES"))
         logs = Path(tempfile.mkdtemp(prefix="synth-vllm-"))
-        quiet = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
-        flags = engine_flags({"disable_log_stats": True, **self._arguments()})
         for port, share in zip(free_ports(self.servers), shares, strict=True):
-            flags_here = [f"--model={self.model}", f"--served-model-name={self.model}", f"--host={LOCAL}"]
-            command = [sys.executable, "-P", "-m", SERVER, *flags_here, f"--port={port}", *flags]
-            command += ["--uvicorn-log-level=warning", "--enable-prompt-tokens-details"]
-            log = logs / f"{port}.log"
-            self._children.append(ChildServer(f"vllm {self.model}", command, port, log=log, environment=quiet | share))
+            self._children.append(self._server(port, share, logs / f"{port}.log"))
         try:
             for child in self._children:
                 child.start()
@@ -207,19 +200,29 @@ class VLLM(Concurrent):
         await self._served.start()
         self._watching = asyncio.create_task(self._watch())
 
+    def _server(self, port: int, share: Mapping[str, str], log: Path) -> ChildServer:
+        """A server of the model, not started, that sees its share of the GPUs."""
+        place = {"model": self.model, "served_model_name": self.model, "host": LOCAL, "port": port}
+        quiet = {"uvicorn_log_level": "warning", "disable_log_stats": True, "enable_prompt_tokens_details": True}
+        flags = engine_flags({**place, **quiet, **self._arguments()})
+        environment = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ} | dict(share)
+        command = [sys.executable, "-P", "-m", SERVER, *flags]
+        return ChildServer(f"vllm {self.model}", command, port, log=log, environment=environment)
+
     def _client(self) -> "OpenAI":
-        """The client of the servers. Found by its name: backends are strangers to each other."""
+        """The client of the servers, with as many places at each as keep it full."""
+        from synth.backends.openai import OpenAI
+
         most = min(1000, self._places() // self.servers * 3 // 2)
-        options = {
-            "model": self.model,
-            "base_url": [f"{child.url}/v1" for child in self._children],
-            "key_env": "VLLM_API_KEY",
-            "most_concurrent": most,
-            "first_concurrent": most,
-            "timeout_s": 7200,
-            "deadline_s": 7200,
-        }
-        return cast("OpenAI", find_backend("openai", PACKAGE).model_validate(options))  # by its name, so by no type
+        return OpenAI(
+            model=self.model,
+            base_url=tuple(f"{child.url}/v1" for child in self._children),
+            key_env="VLLM_API_KEY",
+            most_concurrent=most,
+            first_concurrent=most,
+            timeout_s=7200,
+            deadline_s=7200,
+        )
 
     async def _watch(self) -> None:
         """Call off what is asked of servers that are all gone: a client would try again for long."""

@@ -11,6 +11,7 @@ the first of them is the row itself. So each reply has one fate, and each row th
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -82,9 +83,10 @@ class Generate(Stage):
 
 @dataclass(slots=True)
 class _Open:
-    """A row whose replies are still coming."""
+    """A row whose replies are still coming, with the value of each of the prompt's axes for each of its draws."""
 
     row: Example
+    axes: tuple[dict[str, str], ...]
     waiting: int
     failed: dict[int, Reply] = field(default_factory=dict)
     held: dict[int, Reply] = field(default_factory=dict)
@@ -98,6 +100,8 @@ class _Writing:
         self.prompt = prompt
         self._stage = stage
         self._ctx = ctx
+        axes = prompt.header.axes.items()
+        self._axes = {name: (list(of), list(accumulate(value.weight for value in of.values()))) for name, of in axes}
         self._open: dict[str, _Open] = {}
         self._without: deque[Example] = deque()
 
@@ -114,9 +118,10 @@ class _Writing:
             if needs_document and not row.positives:
                 self._without.append(row)
                 continue
-            self._open[row.id] = _Open(row, draws * self._stage.samples)
+            axes = tuple(self._drawn(row, draw) for draw in range(draws))
+            self._open[row.id] = _Open(row, axes, draws * samples)
             for draw in range(draws):
-                messages = self.prompt.render(self._values(row, draw))
+                messages = self.prompt.render(self._values(row, axes[draw]))
                 for place in range(samples):
                     number = place * draws + draw
                     yield Request(
@@ -139,7 +144,7 @@ class _Writing:
             if self._stage.keep == "best":
                 opened.held[int(number)] = reply
             else:
-                yield self._child(opened.row, int(number), reply, reply.answer)
+                yield self._child(opened, int(number), reply, reply.answer)
         else:
             opened.failed[int(number)] = reply
         if opened.waiting == 0:
@@ -155,7 +160,7 @@ class _Writing:
             rivals = [other for other in weights if other % draws == number % draws]
             best = max(rivals, key=lambda other: (weights[other], -other))
             if isinstance(reply.answer, Answer):
-                child = self._child(opened.row, number, reply, reply.answer)
+                child = self._child(opened, number, reply, reply.answer)
                 told = f"mean log-probability {weights[number]:.3f}, the best sample has {weights[best]:.3f}"
                 yield child if number == best else Dropped(child, "not_best", told)
 
@@ -164,7 +169,7 @@ class _Writing:
         while self._without:
             yield Dropped(self._without.popleft(), "no_document", "the row has no document to write about")
 
-    def _values(self, row: Example, draw: int) -> dict[str, Any]:
+    def _values(self, row: Example, axes: Mapping[str, str]) -> dict[str, Any]:
         document = row.positives[0] if row.positives else Document("")
         gives = {
             "document": document.text,
@@ -174,22 +179,21 @@ class _Writing:
             "query": row.query,
             "task": row.task,
         }
-        axes = self.prompt.header.axes
-        drawn = {name: axes[name][value].means for name, value in self._axes(row, draw).items()}
+        drawn = {name: self.prompt.header.axes[name][value].means for name, value in axes.items()}
         return {name: gives[name] for name in self.prompt.header.reads} | drawn
 
-    def _axes(self, row: Example, draw: int) -> dict[str, str]:
+    def _drawn(self, row: Example, draw: int) -> dict[str, str]:
         """The value of each of the prompt's axes for one draw of a row, by weight."""
-        drawn = {}
-        for name, values in self.prompt.header.axes.items():
-            rng = self._ctx.rng(row, f"{name}:{draw}")
-            drawn[name] = rng.choices(list(values), [value.weight for value in values.values()])[0]
-        return drawn
+        return {
+            name: self._ctx.rng(row, f"{name}:{draw}").choices(values, cum_weights=weights)[0]
+            for name, (values, weights) in self._axes.items()
+        }
 
-    def _child(self, row: Example, number: int, reply: Reply, answer: Answer) -> Example:
+    def _child(self, opened: _Open, number: int, reply: Reply, answer: Answer) -> Example:
+        row = opened.row
         child = child_of(row, self._ctx.step, number, str(answer.fields["query"]))
         more = {name: value for name, value in answer.fields.items() if name != "query"}
-        meta = {**child.meta, **self._meta(row, number, reply, {"answer": more} if more else {})}
+        meta = {**child.meta, **self._meta(opened, number, reply, {"answer": more} if more else {})}
         language = row.language or (row.positives[0].language if row.positives else "")
         return replace(child, language=language, meta=meta)
 
@@ -199,17 +203,17 @@ class _Writing:
                 itself = place == 0 and not opened.has_child
                 row = opened.row if itself else child_of(opened.row, self._ctx.step, number, "")
                 text = reply.completion.text
-                meta = self._meta(opened.row, number, reply, {"reply": text[: 10 * MOST_SHOWN]})
+                meta = self._meta(opened, number, reply, {"reply": text[: 10 * MOST_SHOWN]})
                 detail = f"{reply.answer.detail}: {text[:MOST_SHOWN]}" if text else reply.answer.detail
                 yield Dropped(replace(row, meta={**row.meta, **meta}), reply.answer.reason, detail)
 
-    def _meta(self, row: Example, number: int, reply: Reply, more: Mapping[str, Any]) -> dict[str, Any]:
+    def _meta(self, opened: _Open, number: int, reply: Reply, more: Mapping[str, Any]) -> dict[str, Any]:
         """Where a row comes from: the prompt, the draw, the model and what it took, under the name of the step."""
         completion = reply.completion
         told = {
             "prompt": self.prompt.name,
             "draw": number,
-            "axes": self._axes(row, number % self._stage.per_document),
+            "axes": opened.axes[number % len(opened.axes)],
             "model": completion.model,
             "finish": completion.finish_reason,
             "prompt_tokens": completion.prompt_tokens,

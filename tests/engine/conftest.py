@@ -3,6 +3,7 @@
 Every test of this folder bears the mark `engine`. A session in which none of them passed has failed: see run.sh.
 """
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 @pytest.fixture(scope="session", autouse=True)
-def environment() -> Iterator[None]:
-    """What vLLM and its children are told."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What vLLM and its children are told, and where what they say is kept."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("logs")))
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         yield

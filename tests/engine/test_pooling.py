@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Iterator
+from contextlib import closing
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
@@ -73,6 +74,16 @@ def test_many_texts_keep_their_order(embedder: VLLM) -> None:
     forward, backward = embedder.embed(texts), embedder.embed(texts[::-1])
     assert forward == pytest.approx(backward[::-1], abs=1e-4)
     assert embedder.embed([]).shape[0] == 0
+
+
+def test_a_server_that_it_starts_gives_the_same_vectors_and_scores_by_them(embedder: VLLM) -> None:
+    texts = TEXTS[:3]
+    served = VLLM(model=embedder.model, runner="pooling", serve=True, dtype="float32", engine=SMALL)
+    with closing(served):
+        vectors = served.embed(texts)
+        scores = served.score([(texts[0], text) for text in texts])
+    assert vectors == pytest.approx(embedder.embed(texts), abs=1e-3)
+    assert scores == pytest.approx(vectors @ vectors[0], abs=1e-3)
 
 
 def test_an_embedder_writes_nothing(embedder: VLLM) -> None:

@@ -1,6 +1,8 @@
-"""A whole run whose writer and judge are one engine, in the run's own process."""
+"""A whole run whose writer and judge are one engine, in the run's own process; and that process killed."""
 
 import json
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +41,31 @@ steps:
   - {use: judge, prompt: grade, attempts: 1, least: 0}
 export: [pairs]
 """
+
+
+HOLDER = """
+import json, multiprocessing, sys
+from synth.backend import Message, Request
+from synth.backends.vllm import VLLM
+
+if __name__ == "__main__":
+    backend = VLLM.model_validate(json.loads(sys.argv[1]))
+    list(backend.complete([Request(id="1", messages=(Message("user", "hello"),))]))
+    print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_engine_ends_with_a_process_that_is_killed(chat_model: Path, tmp_path: Path) -> None:
+    options = {"model": str(chat_model), "dtype": "float32", "max_model_len": 512, "engine": SMALL}
+    (tmp_path / "holder.py").write_text(HOLDER)
+    command = [sys.executable, str(tmp_path / "holder.py"), json.dumps(options)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        engine = os.pidfd_open(int(holder.stdout.readline()))
+        holder.kill()
+    assert select.select([engine], [], [], 30)[0] == [engine]
+    os.close(engine)
 
 
 def test_a_run_whose_writer_and_judge_share_an_engine_prints_its_rows_alone_and_asks_nothing_the_second_time(
