@@ -19,6 +19,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import regex
 from pydantic import PrivateAttr
 
 from synth.backend import Backend, Completion, Message, Request
@@ -50,7 +51,7 @@ _EMAIL = re.compile(
     re.IGNORECASE,
 )
 
-_PRIVATE_KEY = re.compile(
+_PRIVATE_KEY = regex.compile(  # in the first releases of Python 3.11 `re` went wrong where a group is possessive
     r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:(?:(?!-----)[\s\S]){0,20000}+-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
     r"|(?:(?:\s|\\n){1,4}+[A-Za-z0-9+/=]{16,}+)*+)"
