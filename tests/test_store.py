@@ -65,6 +65,18 @@ def test_no_row_is_lost_whatever_its_id_begins_with(tmp_path: Path, monkeypatch:
     assert len(StoredRows(tmp_path / "two.parquet")) == 12_000
 
 
+def test_reading_holds_some_rows_and_not_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow
+
+    monkeypatch.setattr(store, "GROUP", 500)
+    dice = random.Random(8)
+    rows = [Example(id=f"{number:05}", query=dice.randbytes(1000).hex()) for number in range(12_000)]
+    path = write(tmp_path / "kept.parquet", rows)
+    before = pyarrow.total_allocated_bytes()
+    most = max(pyarrow.total_allocated_bytes() - before for _ in StoredRows(path))
+    assert most < path.stat().st_size / 2
+
+
 def test_dropped_rows_keep_their_reason(tmp_path: Path) -> None:
     writer = SortedWriter[Dropped](tmp_path / "dropped.parquet", to_dropped_table)
     row = some_rows(1)[0]

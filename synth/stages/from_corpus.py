@@ -13,6 +13,7 @@ language    en
 meta        {"path": "guide.md", "line": 3}
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -156,6 +157,24 @@ def _unreadable(found: Unreadable, ctx: Context) -> Dropped:
     return Dropped(Example(id=born, positives=(document,), meta=meta), found.reason, f"{place}: {found.fault}")
 
 
+class _Seen:
+    """Which ids stood where, with what hash of their content: about 150 bytes each, since they all stay in memory."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._contents, self._lines = array("q"), array("q")
+        self._paths: list[str] = []
+
+    def before(self, doc_id: str, content: int, place: Place) -> tuple[Place, bool]:
+        """Where the id stood first, which may be here, and whether it had this content there."""
+        number = self._numbers.setdefault(doc_id, len(self._paths))
+        if number == len(self._paths):
+            self._contents.append(content)
+            self._lines.append(place.line)
+            self._paths.append(place.path)
+        return Place(self._paths[number], self._lines[number]), self._contents[number] == content
+
+
 @dataclass(slots=True)
 class _Tally:
     """What has been read so far: which ids with which text, how many documents were kept, and why others were not."""
@@ -164,7 +183,7 @@ class _Tally:
     kept: int = 0
     gone: Counter[str] = field(default_factory=Counter)
     first: Place | None = None
-    seen: dict[str, tuple[int, Place]] = field(default_factory=dict)
+    seen: _Seen = field(default_factory=_Seen)
 
     def count(self, reason: str, place: Place) -> None:
         """A document is dropped."""
@@ -189,10 +208,10 @@ class _Tally:
 
     def _twin(self, doc_id: str, content: tuple[str, str], place: Place) -> Place | None:
         """Where the same document stood before; None for a new one."""
-        known, before = self.seen.setdefault(doc_id, (hash(content), place))
-        if before is place:
+        before, same = self.seen.before(doc_id, hash(content), place)
+        if before == place:
             return None
-        if known == hash(content):
+        if same:
             return before
         raise CorpusError(
             f"{place}: the id {doc_id!r} already stands at {before} with another text; give each document its own id, "
