@@ -304,7 +304,7 @@ def _learned(done: Build, rows: Rows) -> Iterator[Example]:
         for part in read_dataset(done.folder / "dataset")["train"]:
             yield from part
         return
-    held_out = validation_ids((row for row in rows if row.query), head.seed)
+    held_out = validation_ids((row for row in rows if row.query), head.seed, folder=done.folder)
     yield from (row for row in rows if row.query and row.id not in held_out)
 
 

@@ -87,8 +87,8 @@ def test_a_server_is_there_once_it_was_waited_for(started: ChildServer) -> None:
 
 def test_a_server_that_answers_that_it_is_not_ready_is_waited_for(tmp_path: Path) -> None:
     early = "    early = [200, 503, 503]\n\n    def do_GET(self):\n        status = self.early.pop()\n"
+    early += "        print('asked', status, flush=True)\n"
     slow = SERVER.replace("    def do_GET(self):\n", early).replace('200 if self.path == "/health" else 404', "status")
-    slow = slow.replace("self.end_headers()", "self.end_headers()\n        print('asked', status, flush=True)")
     child = server(tmp_path, slow)
     child.start()
     child.wait(within_s=30)
