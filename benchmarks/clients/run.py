@@ -282,10 +282,12 @@ class Bench:
 def watched(words: list[str], folder: Path) -> tuple[str, str]:
     """What watch.py and the command that it watches print, at work in `folder`, which is their home too."""
     own = {"HF_HOME": folder / "hf", "DATA_DESIGNER_HOME": folder / "dd", "HOME": folder, "TMPDIR": folder}
+    # pip compiled the others when they were installed: a checkout is compiled by its first run, and may keep that.
+    outer = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
         [sys.executable, str(HERE / "watch.py"), *words],
         cwd=folder,
-        env=os.environ | QUIET | {name: str(place) for name, place in own.items()},
+        env=outer | QUIET | {name: str(place) for name, place in own.items()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
