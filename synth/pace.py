@@ -17,13 +17,13 @@ from typing import Literal
 
 Outcome = Literal["answered", "busy", "failed"]
 
-FASTER = 1.1
+FASTER = 1.05
 """A doubling pays where it makes so many times more answers a second."""
 MOST_FRUITLESS = 2
 """Doublings in a row that did not pay, after which it stops doubling."""
 SHRINK = 0.75
 """What is left of the places after a step down."""
-SLOWER, LATER = 0.7, 2.0
+SLOWER, LATER = 0.5, 2.0
 """A step down without a refusal: fewer answers a second than this share of the best, each this many times later."""
 STEP_DOWN_S = 1.0
 """Seconds between two steps down."""
