@@ -64,7 +64,9 @@ class Dialect:
             "n": len(requests) if len(requests) > 1 else None,
         }
         messages = [{"role": message.role, "content": utf8(message.content)} for message in request.messages]
-        body: dict[str, Any] = {"model": model, "messages": messages, self.tokens: sampling.most_tokens}
+        weighed = request.prompt_logprobs and request.messages[-1].role == "assistant"
+        most = 1 if weighed else sampling.most_tokens
+        body: dict[str, Any] = {"model": model, "messages": messages, self.tokens: most}
         body |= {name: value for name, value in wanted.items() if value is not None and name not in self.without}
         body |= self._format_of(request)
         return body | _weighing(request) | dict(sampling.extra)

@@ -131,7 +131,8 @@ class Pace:
         if self._ramping:
             self._fruitless = 0 if paid else self._fruitless + 1
             self._ramping = self._fruitless < MOST_FRUITLESS
-        worse = rate < SLOWER * self._best and latency_s > LATER * self._soonest_s
+        # Who begins with all there may be knows the server's number: only a refusal takes from it.
+        worse = self.first < self.most and rate < SLOWER * self._best and latency_s > LATER * self._soonest_s
         self._best = max(rate, 0.98 * self._best)
         if worse:
             self._step_down()
