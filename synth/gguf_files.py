@@ -29,7 +29,7 @@ _EXPECTED = "expected a GGUF file, or owner/name of a model on the Hub"
 def is_on_the_hub(model: str) -> bool:
     """True for what names a model on the Hub, and no file here.
 
-    >>> [is_on_the_hub(model) for model in ("Qwen/Qwen3-4B-GGUF", "a/b:c.gguf", "models/tiny.gguf", "/root/tiny")]
+    >>> [is_on_the_hub(model) for model in ("Qwen/Qwen3-4B-GGUF", "a/b:c.gguf", "models/tiny.gguf", "/models/tiny")]
     [True, True, False, False]
     """
     return _ON_THE_HUB.fullmatch(model) is not None and (":" in model or not model.endswith(".gguf"))
