@@ -108,8 +108,9 @@ def test_what_the_server_began_is_stopped_with_it(started: ChildServer) -> None:
 
 def test_it_may_be_stopped_twice_and_before_it_was_started(tmp_path: Path, started: ChildServer) -> None:
     server(tmp_path).stop()
-    started.stop()
-    started.stop()
+    for _ in range(2):
+        started.stop()
+        assert started.has_ended
 
 
 def test_a_server_that_does_not_heed_the_request_to_end_is_ended(tmp_path: Path) -> None:
