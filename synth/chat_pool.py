@@ -1,7 +1,7 @@
 """One model behind one server or several: places, rates, tries again, and leaving alone a server that is sick.
 
 A request goes to the server with the smallest share of its places taken. What may pass is tried again, on whichever
-server is free by then, after the wait that the server asks for or one twice as long as the time before.
+server is free by then, after a wait twice as long as the time before, or as long as the server asks for where there is no other.
 """
 
 import asyncio
@@ -199,8 +199,16 @@ class ChatPool:
             self._waiting.popleft().set_result(None)
             return
         rests = [client.pace.rest_s for client in self.clients if client.pace.rest_s > 0]
-        if rests and (self._timer is None or self._timer.cancelled() or self._timer.when() < _now()):
-            self._timer = asyncio.get_running_loop().call_later(min(rests) + 0.01, self._wake)
+        if rests:
+            self._wake_at(_now() + min(rests) + 0.01)
+
+    def _wake_at(self, when_s: float) -> None:
+        """Look again at that moment of the loop, or sooner."""
+        if self._timer is not None and _now() <= self._timer.when() <= when_s:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when_s, self._wake)
 
     async def _keep_to_the_rates(self, tokens: float) -> None:
         for allowance, units in ((self._requests, 1.0), (self._tokens, tokens)):
@@ -226,11 +234,11 @@ class ChatPool:
         return state.attempt_number >= (min(most, _TRIES_OF_A_STRANGER * len(self.clients)) if stranger else most)
 
     def _wait_s(self, state: "RetryCallState") -> float:
-        """Seconds until the next try: as long as the server asks for, else doubled, with some jitter."""
+        """Seconds until the next try: as long as the only server asks for, else doubled, with some jitter."""
         from tenacity import wait_random_exponential
 
         failed = state.outcome.exception() if state.outcome else None
-        if isinstance(failed, _Try):
+        if isinstance(failed, _Try) and len(self.clients) == 1:
             asked = asked_to_wait_s(failed.error)
             if asked is not None:
                 return asked

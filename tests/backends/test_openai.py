@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -413,6 +414,19 @@ def test_two_servers_share_the_load_by_what_is_in_flight() -> None:
         done = completed(one, asked(120), base_url=[one.base_url, other.base_url], most_concurrent=4)
         assert len(done) == 120
         assert len(other.seen) > 2 * len(one.seen) > 0
+
+
+def test_a_long_rest_of_one_server_holds_up_none_of_the_others() -> None:
+    refused = iter([Fault(429, "slow down")] * 3)  # in a row: this one rests for a second
+
+    with (
+        ChatServer(refuses=lambda body: Fault(503, "come back later", headers={"Retry-After": "30"})) as resting,
+        ChatServer(lambda body: "fine", refuses=lambda body: next(refused, None) if resting.seen else None) as other,
+    ):
+        began = time.monotonic()
+        done = completed(resting, asked(60), base_url=[resting.base_url, other.base_url], most_concurrent=4)
+        assert time.monotonic() - began < 10
+    assert {c.error for c in done} == {""}
 
 
 def test_no_server_of_several_there_is_one_line() -> None:
