@@ -24,6 +24,7 @@ from synth.replies import Spent
 
 TOKENS_A_MESSAGE = 32
 """Tokens that a chat template adds to a message at most, at a guess; what servers count corrects it."""
+NOTHING = Spent()
 LEEWAY = 1.25
 """What a server that counts more than can be is taken to count next time, over the worst so far."""
 PROBE = 20
@@ -80,6 +81,8 @@ class _Clock:
 
     def change(self, gpus: int, engine: int, by: int) -> None:
         """Count so many requests more, or fewer, that are in flight at an engine of so many accelerators."""
+        if not gpus:
+            return
         self.tick()
         flying = self._held.get(engine, (gpus, 0))[1] + by
         if flying > 0:
@@ -141,11 +144,16 @@ class Budget:
         `engine` tells those accelerators from others: it is the same for all who share them. With `wait` it waits as
         long as what is in flight may give some back.
         """
-        bytes_in = self._bytes_of(request) if self._named_caps else 0
+        if not self._named_caps:
+            with self._changed:
+                self.in_flight += 1
+                self._clock.change(gpus, engine or gpus, 1)
+            return Reservation(NOTHING, price or Price(), gpus, engine or gpus, 0, 0)
+        bytes_in = self._bytes_of(request)
         with self._changed:
             while True:
                 reservation = self._most(request, price or Price(), (gpus, engine or gpus), bytes_in)
-                if not self._named_caps or self._fits(reservation):
+                if self._fits(reservation):
                     self.reserved += reservation.most
                     self.in_flight += 1
                     self._clock.change(gpus, reservation.engine, 1)
@@ -260,8 +268,6 @@ class Budget:
 
     def _most(self, request: Request, price: Price, held: tuple[int, int], bytes_in: int) -> Reservation:
         gpus, engine = held
-        if not self._named_caps:
-            return Reservation(Spent(), price, gpus, engine, 0, 0)
         most_out = request.sampling.most_tokens
         prompt, reply = int(bytes_in * self._prompt_factor) + 1, int(most_out * self._reply_factor)
         most = Spent(1, prompt, reply, 0, usd_of(price, prompt, reply), self._longest_s * gpus)
@@ -289,6 +295,7 @@ class Budget:
 
     def _give_back(self, reservation: Reservation) -> None:
         self.in_flight -= 1
-        self.reserved = self.reserved - reservation.most if self.in_flight else Spent()
+        if reservation.most is not NOTHING:
+            self.reserved = self.reserved - reservation.most if self.in_flight else Spent()
         self._clock.change(reservation.gpus, reservation.engine, -1)
         self._changed.notify_all()

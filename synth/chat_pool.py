@@ -1,7 +1,8 @@
 """One model behind one server or several: places, rates, tries again, and leaving alone a server that is sick.
 
 A request goes to the server with the smallest share of its places taken. What may pass is tried again, on whichever
-server is free by then, after a wait twice as long as the time before, or as long as the server asks for where there is no other.
+server is free by then, after a wait twice as long as the time before, or as long as the server asks for where there is
+no other.
 """
 
 import asyncio

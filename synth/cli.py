@@ -3,6 +3,7 @@ standard error. Exit codes: 0 fine, 1 our bug, 2 yours to mend, 3 stopped by a b
 """
 
 import errno
+import gc
 import os
 import sys
 from contextlib import nullcontext, redirect_stdout
@@ -41,9 +42,10 @@ Output = Annotated[Path | None, typer.Option(help="Where it goes.")]
 def main() -> None:
     """Run the command line; a mistake the user can mend is one line on standard error."""
     _ANSWERS.set(sys.stdout)
-    # A thread that waits for servers gets its turn at once, though another counts: the default of 5 ms for each of its
+    # A thread that waits for servers gets its turn soon, though another counts: the default of 5 ms for each of its
     # calls to the system left a run with 33 requests a second while documents were read beside it.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.002)
+    gc.set_threshold(10_000, 20, 20)  # looking for cycles as often as Python does takes a tenth of a run
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of torch that wait leave the cores to who works
     try:
         # With --json, whatever a library prints goes to standard error: standard output holds one object.

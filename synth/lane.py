@@ -11,6 +11,7 @@ import asyncio
 import queue
 import threading
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -66,7 +67,8 @@ class Concurrent(Backend):
         drawn_out = False
         try:
             while not drawn_out or caller.open:
-                while not drawn_out and caller.open < self.ahead() and not caller.has_news:
+                ahead = self.ahead()
+                while not drawn_out and caller.open < ahead and not caller.has_news:
                     group = next(groups, None)
                     drawn_out = group is None
                     if group is not None:  # sent at once: the next may be long in coming
@@ -130,6 +132,8 @@ class _Caller:
         self._backend = backend
         self._back: queue.SimpleQueue[_Done] = queue.SimpleQueue()
         self._gathered: list[Completion] = []
+        self._sent: deque[Sequence[Request]] = deque()
+        self._is_called = False
         self._flying: set[asyncio.Task[None]] = set()
 
     @property
@@ -140,7 +144,10 @@ class _Caller:
     def send(self, group: Sequence[Request]) -> None:
         """Start asking."""
         self.open += len(group)
-        self._loop.call_soon_threadsafe(self._start, group)
+        self._sent.append(group)
+        if not self._is_called:  # one call of the loop for all that are sent before it comes to them
+            self._is_called = True
+            self._loop.call_soon_threadsafe(self._start)
 
     def finished(self, wait: bool) -> Iterator[Completion]:
         """What has come back by now; where that is nothing and `wait` is set, what comes back next."""
@@ -157,10 +164,12 @@ class _Caller:
         if self.open and self._loop.is_running():
             self._loop.call_soon_threadsafe(self._cancel)
 
-    def _start(self, group: Sequence[Request]) -> None:
-        task = self._loop.create_task(self._one(group))
-        self._flying.add(task)
-        task.add_done_callback(self._ended)
+    def _start(self) -> None:
+        self._is_called = False  # before it looks: what is sent from now on calls again
+        while self._sent:
+            task = self._loop.create_task(self._one(self._sent.popleft()))
+            self._flying.add(task)
+            task.add_done_callback(self._ended)
 
     async def _one(self, group: Sequence[Request]) -> None:
         done = await self._backend.ask(group)

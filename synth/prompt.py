@@ -60,17 +60,19 @@ class _Part(NamedTuple):
 class Prompt:
     """A prompt that has been read and checked.
 
-    `answer` is the pydantic model of what it returns, `schema` the same as JSON schema, `text_hash` the hash of the
-    whole file: a change of wording is a change of behaviour, so it belongs to the key of every step that uses it.
+    A part in which nothing is filled in is its text. `declared` is every name that the body may use: what it reads, and
+    its axes. `answer` is the pydantic model of what it returns, `schema` the same as JSON schema, `text_hash` the hash
+    of the whole file: a change of wording is a change of behaviour, so it is part of the key of each step that uses it.
     """
 
     name: str
     path: Path
     header: Header
-    parts: tuple[tuple[Role, Template], ...]
+    parts: tuple[tuple[Role, Template | str], ...]
     schema: Mapping[str, Any]
     answer: type[BaseModel]
     text_hash: str
+    declared: frozenset[str]
 
     @classmethod
     def load(cls, name: str, folder: Path = Path()) -> "Prompt":
@@ -85,23 +87,21 @@ class Prompt:
             raise RecipeError(f"{path}: the prompt cannot be read: {error}") from error
         return parse_prompt(text, name.removesuffix(".jinja"), path)
 
-    @property
-    def declared(self) -> frozenset[str]:
-        """Every name that the body may use: what it reads, and its axes."""
-        return frozenset((*self.header.reads, *self.header.axes))
-
     def render(self, values: Mapping[str, Any]) -> tuple[Message, ...]:
         """The messages for these values; each declared name must be among them, others are an error too.
 
         What a text holds that no encoding can carry (half a surrogate pair) is replaced by U+FFFD.
         """
-        missing, extra = sorted(self.declared - values.keys()), sorted(values.keys() - self.declared)
-        if missing or extra:
+        if values.keys() != self.declared:
+            missing, extra = sorted(self.declared - values.keys()), sorted(values.keys() - self.declared)
             said = f"nothing fills {missing[0]!r}" if missing else f"it does not read {extra[0]!r}"
             raise RecipeError(f"prompt {self.name}: {said}; its header declares {', '.join(sorted(self.declared))}")
         plain = {name: encodable(value) if isinstance(value, str) else value for name, value in values.items()}
         try:
-            return tuple(Message(role, template.render(plain).strip()) for role, template in self.parts)
+            return tuple(
+                Message(role, part if isinstance(part, str) else part.render(plain).strip())
+                for role, part in self.parts
+            )
         except (TemplateError, TypeError) as error:
             raise RecipeError(f"prompt {self.name}: it cannot be filled in: {error}") from error
 
@@ -134,10 +134,11 @@ def parse_prompt(text: str, name: str, path: Path) -> Prompt:
         name=name,
         path=path,
         header=header,
-        parts=tuple((part.role, environment.from_string(part.body)) for part in parts),
+        parts=tuple((part.role, _ready(environment.from_string(part.body), part.body)) for part in parts),
         schema=header.schema_of(),
         answer=header.answer_model(),
         text_hash=hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
+        declared=frozenset((*header.reads, *header.axes)),
     )
 
 
@@ -183,6 +184,12 @@ def _check_names(parts: list[_Part], header: Header, path: Path) -> None:
         raise RecipeError(f"{path}: the body uses {name!r}, which the header does not declare{near}")
     for name in sorted(declared - used):
         raise RecipeError(f"{path}: the header declares {name!r}, which the body does not use; take it out or use it")
+
+
+def _ready(template: Template, body: str) -> Template | str:
+    """The template of a part, or its text where that is the same whatever is filled in."""
+    is_plain = not meta.find_undeclared_variables(_environment().parse(body))
+    return template.render().strip() if is_plain else template
 
 
 def _walk(tree: nodes.Node) -> Iterator[nodes.Node]:

@@ -180,8 +180,12 @@ class ReplyStore:
 
     def find(self, key: bytes, request: Request) -> Completion | None:
         """The reply of this key, as a completion of `request`."""
-        with self._reading, self._trouble():
-            row = self._reader.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        try:
+            with self._reading:
+                row = self._reader.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error:  # not around the query itself: a context manager costs as much
+            with self._trouble():
+                raise
         return None if row is None else _completion(row[0], request, key)
 
     def put(self, kept: Kept) -> None:
