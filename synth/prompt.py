@@ -212,6 +212,8 @@ def _check_node(node: nodes.Node, place: str) -> None:
 @lru_cache(maxsize=1)
 def _environment() -> ImmutableSandboxedEnvironment:
     """Jinja for plain text: nothing is escaped, nothing may be called, a name without a value is an error."""
-    return ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals.clear()  # `range`, `namespace` and such: nothing may be called, and each render copies them
+    return environment

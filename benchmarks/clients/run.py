@@ -330,15 +330,32 @@ def machine(runs: Iterable[Run] = ()) -> str:
 
 
 def write_documents(path: Path, count: int) -> Path:
-    """Write `count` documents of about 1,000 characters, no two alike, from a fixed seed."""
+    """Write `count` documents of about 1,000 characters, no two alike, from a fixed seed.
+
+    Half of the words are common English ones: documents whose language can be told, as real ones can.
+    """
     rng = random.Random(5)
     words = ["".join(rng.choices("aeioubcdfglmnprstvz", k=rng.randint(2, 10))) for _ in range(50_000)]
-    weights = list(accumulate(1 / (rank + 10) for rank in range(len(words))))
+    words = [*COMMON.split(), *words]
+    weights = list(accumulate(1 / (rank + 1) for rank in range(len(words))))
     with path.open("w") as file:
         for number in range(count):
             text = " ".join(sentences(rng.choices(words, cum_weights=weights, k=150)))[:1000]
             file.write(json.dumps({"_id": f"d{number}", "text": text}) + "\n")
     return path
+
+
+COMMON = (
+    "the of and to in is that for it was on are as with be by from at this have or not which but had they you "
+    "were there one all we can her has their been if more when will would who so no out up into than them only "
+    "its time some could these two may then do first any my now such like our over man me even most made after "
+    "also did many before must through back years where much your way well down should because each just those "
+    "people how too little state good very make world still own see men work long here get both between life "
+    "being under never day same another know while last might us great old year off come since against go came "
+    "right used take three house water river field city country found small large number part place early later "
+    "often during until against around among known usually several become form large system light high open point "
+    "group power land early "
+)
 
 
 def sentences(drawn: list[str]) -> Iterator[str]:

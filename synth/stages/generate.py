@@ -8,6 +8,7 @@ A reply that cannot be used is a dropped child of its row: no query, and the rep
 the first of them is the row itself. So each reply has one fate, and each row that comes in has a child or is dropped.
 """
 
+from bisect import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -185,7 +186,7 @@ class _Writing:
     def _drawn(self, row: Example, draw: int) -> dict[str, str]:
         """The value of each of the prompt's axes for one draw of a row, by weight."""
         return {
-            name: self._ctx.rng(row, f"{name}:{draw}").choices(values, cum_weights=weights)[0]
+            name: values[bisect(weights, self._ctx.share(row, f"{name}:{draw}") * weights[-1], hi=len(values) - 1)]
             for name, (values, weights) in self._axes.items()
         }
 
