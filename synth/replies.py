@@ -35,6 +35,8 @@ REPLIES_A_CHECKPOINT = 4000
 """After so many replies what was written moves from the log beside the file into the file."""
 MOST_KNOWN = 1000
 """Samplings and schemas whose part of the key is remembered."""
+OPENING = 1 << 62
+"""Where the byte lies in the file of claims that a process locks while it opens the database: behind those of all keys."""
 BUSY_S = 60.0
 """How long another process may write before this one gives up."""
 _SCHEMA = """
@@ -286,6 +288,14 @@ class ReplyStore:
             kept.heard(outcome)
 
     def _open(self) -> sqlite3.Connection:
+        # One process at a time: SQLite lets nobody wait who finds another at changing the journal's mode.
+        fcntl.lockf(self._claims, fcntl.LOCK_EX, 1, OPENING)
+        try:
+            return self._opened()
+        finally:
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, OPENING)
+
+    def _opened(self) -> sqlite3.Connection:
         try:
             return _connect(self.path)
         except sqlite3.DatabaseError as error:

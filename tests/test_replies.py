@@ -203,6 +203,30 @@ def test_two_processes_send_each_request_once(tmp_path: Path) -> None:
     assert len(words) == len(set(words)) == 300
 
 
+OPENS = """
+import sys, time
+from pathlib import Path
+from synth.replies import ReplyStore
+
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+for number in range(count):
+    while not (folder / f"begin-{number}").exists():
+        pass
+    ReplyStore(folder / f"{number}.sqlite").close()
+    (folder / f"opened-{number}-{sys.argv[3]}").touch()
+"""
+
+
+def test_many_processes_begin_a_store_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENS, str(tmp_path), "20"]
+    processes = [subprocess.Popen([*command, str(n)], stderr=subprocess.PIPE, text=True) for n in range(4)]
+    for number in range(20):
+        (tmp_path / f"begin-{number}").touch()
+        while len(list(tmp_path.glob(f"opened-{number}-*"))) < 4 and all(p.poll() is None for p in processes):
+            time.sleep(0.005)
+    assert [process.communicate()[1] for process in processes] == [""] * 4
+
+
 def test_a_killed_process_lets_go_of_what_it_was_sending(tmp_path: Path) -> None:
     stuck, released = threading.Event(), threading.Event()
 
