@@ -8,6 +8,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 venv="${ENGINE_VENV:-$root/.venv-engine}"
 python="$venv/bin/python"
+export UV_SYSTEM_CERTS=true  # as pip does: behind a proxy the authorities of the system are the only good ones
 
 fetch() {
   "$venv/bin/uv" pip install --quiet --python "$python" --compile-bytecode --overrides "$here/overrides.txt" "$@" \
