@@ -8,7 +8,9 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -16,6 +18,9 @@ from synth.backend import Backend, Message, Request
 from synth.retrieval import Corpus
 from synth.stage import Context, RowList, Stage
 from synth.types import Document, Dropped, Example, row_id
+
+if TYPE_CHECKING:
+    from synth.embedder import Embedder
 
 HEAVY = (
     "torch",
@@ -99,10 +104,24 @@ class Echo(Backend):
 
 
 def context(step: str = "step", *, backend: Backend | None = None, seed: int = 7) -> Context:
-    """A context with a corpus and, for any role, a backend that answers."""
+    """A context with a corpus, an embedder called `letters` and, for any role, a backend that answers."""
     corpus = Corpus(documents())
     answering = backend or Echo()
-    return Context(step=step, seed=seed, backends={"writer": answering, "judge": answering}, corpus_of=lambda: corpus)
+    return Context(
+        step=step,
+        seed=seed,
+        backends={"writer": answering, "judge": answering},
+        embedders={"letters": _letters()},
+        corpus_of=lambda: corpus,
+    )
+
+
+@cache
+def _letters() -> "Embedder":
+    """A tiny embedder that knows the letters of the corpus."""
+    from tests.letters import embedder
+
+    return embedder([document.text for document in documents()])
 
 
 def outcomes(stage: Stage, rows: Iterable[Example], ctx: Context | None = None) -> list[Example | Dropped]:

@@ -26,7 +26,10 @@ CODE = sorted(
 
 def stage_of(name: str) -> Stage:
     """A stage with its defaults; what it requires is filled in as its users would."""
-    required = {"generate": {"prompt": "grounded/question"}}
+    required = {
+        "generate": {"prompt": "grounded/question"},
+        "similarity": {"embedder": "letters", "least": 0.5},
+    }
     return find_stage(name, Path()).model_validate(required.get(name, {}))
 
 

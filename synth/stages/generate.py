@@ -222,4 +222,6 @@ class _Writing:
             "attempts": reply.attempts,
             "reply_key": completion.key,
         }
+        if completion.logprobs:
+            told["logprob"] = mean_logprob(completion)
         return {self._ctx.step or "generate": {**told, **more}}
