@@ -15,7 +15,7 @@ import regex
 from pydantic import Field, field_validator
 
 from synth.languages import Language as Found
-from synth.languages import chinese_script, identify, knows
+from synth.languages import chinese_script, identify, knows, taken_for
 from synth.sentences import words
 from synth.stage import Context, Stage
 from synth.types import Document, Dropped, Example
@@ -34,12 +34,13 @@ Reason = Literal["wrong_language", "wrong_script", "mixed_language"]
 class Language(Stage):
     """Keep rows whose query and positives are in the languages that row and documents name, by fastText's lid.176.
 
-    Three things are looked at: which language a text is in, how many of its words are in that language's script, and
-    how much of a longer text is in another one. Languages that are hardly told apart count as one: those within
+    Three things are looked at: which language a text is in, how many of its words are in that language's script,
+    and how much of a longer text is in another one. Languages that are hardly told apart count as one: those within
     `most_distance` of each other as the Unicode CLDR measures it (Croatian and Serbian 9, Indonesian and Malay 14,
-    Spanish and Catalan 20). Traditional and simplified Chinese are told apart where the row says which (`zh-Hant`,
-    `zh-TW`). A text whose language is not named, or not to be told from its few words, passes, and so does one in a
-    language that is none of the 176 but in its script. What was found goes into `meta["language"]`.
+    Spanish and Catalan 20). A language of few texts that the model takes for a larger neighbour (Scots for English)
+    is not held against that one. Traditional and simplified Chinese are told apart where the row says which
+    (`zh-Hant`, `zh-TW`). A text whose language is not named, or not to be told from its few words, passes, and so
+    does one in a language that is none of the 176 but in its script. What was found goes into `meta["language"]`.
 
     Bitext and cross-lingual rows need no exemption: each text is held to its own language. Code is in no language:
     spare it with `where:`.
@@ -108,7 +109,7 @@ class Language(Stage):
 
     def _is_one(self, code: str, expected: str) -> bool:
         """True where a language that was identified is the expected one, or too near it to be told apart."""
-        return code == expected or _distance(code, expected) <= self.most_distance
+        return code == expected or code in taken_for(expected) or _distance(code, expected) <= self.most_distance
 
 
 @dataclass(frozen=True, slots=True)

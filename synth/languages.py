@@ -131,6 +131,33 @@ def _encodable(text: str, encoding: str) -> bool:
     return True
 
 
+_TAKEN_FOR = {
+    "af": "nl", "als": "de", "an": "es ca", "arz": "ar", "ast": "es", "av": "ru", "az": "tt ba ky", "azb": "fa az",
+    "bar": "de", "bcl": "tl ceb", "bho": "hi", "bpy": "bn", "bs": "mk", "bxr": "ru mn", "ce": "ru", "ceb": "tl",
+    "ckb": "ku", "co": "it fr", "cv": "ru", "diq": "ku", "dsb": "pl cs", "dty": "ne", "eml": "it fr",
+    "frr": "de nl", "fy": "nl", "gl": "es pt", "gn": "es", "gom": "mr hi", "gsw": "de", "hif": "hi id",
+    "hsb": "pl cs", "ia": "en es it", "ilo": "tl ceb", "io": "eo es it", "jv": "id ms", "koi": "ru", "krc": "ru",
+    "kv": "ru", "la": "it", "lez": "ru", "li": "nl de", "lmo": "it", "lrc": "fa", "mai": "hi", "mhr": "ru",
+    "min": "id", "mrj": "ru", "ms": "ar", "mwl": "pt", "myv": "ru", "mzn": "fa", "nah": "es", "nap": "it",
+    "nds": "nl de", "new": "ne hi", "nn": "no da", "oc": "ca fr", "os": "ru", "pam": "tl", "pfl": "de", "pms": "it",
+    "pnb": "ur", "qu": "es", "rm": "it de", "rmy": "ro", "rue": "uk", "sa": "hi", "sah": "ru", "sc": "it ca fr",
+    "scn": "it", "sco": "en", "sk": "cs", "su": "id ms", "szl": "pl", "tk": "tr tt kk ru", "tyv": "ru",
+    "uz": "tr ru", "vec": "it es", "vep": "fi et", "vls": "nl", "wa": "fr it", "war": "ceb tl", "xal": "ru",
+    "xmf": "ka",
+}  # fmt: skip
+"""Languages of few texts, and the larger neighbours that the model takes their texts for. For those of which there is a
+Universal Declaration of Human Rights it was measured (benchmarks/languages.md); for the others it goes by kinship."""
+
+
+def taken_for(code: str) -> frozenset[str]:
+    """The languages that texts in a language are often taken for, so that it says little if one of them is identified.
+
+    >>> sorted(taken_for("nds")), sorted(taken_for("de"))
+    (['de', 'nl'], [])
+    """
+    return frozenset(_TAKEN_FOR.get(code.partition("-")[0], "").split())
+
+
 def knows(code: str) -> bool:
     """True for a language that `identify` can name, whatever script or country its tag adds."""
     return code.partition("-")[0] in _codes()

@@ -16,6 +16,7 @@ HANT = "這條河每年夏天都會上漲，淹沒兩岸的田地。"
 SR = "Река расте сваког лета и поплави поља дуж својих обала."
 SR_LATN = "Reka raste svakog leta i poplavi polja duž svojih obala."
 HR = "Rijeka svakog ljeta poraste i poplavi polja uz svoje obale."
+NDS = "De Stroom stiggt jeden Sommer un överswemmt de Feller langs sien Över."
 ID = "Sungai itu naik setiap musim panas dan membanjiri ladang di sepanjang tepiannya."
 MS = "Sungai itu naik setiap musim panas lalu membanjiri kawasan sawah di tebingnya kerana hujan."
 
@@ -52,6 +53,9 @@ def fate(query: str, language: str, **options: object) -> str:
         (HR, "sr", "kept"),
         (ID, "ms", "kept"),
         (MS, "id", "kept"),
+        (NDS, "nds", "kept"),
+        (DE, "nds", "kept"),
+        (EN, "nds", "wrong_language"),
         (EN, "", "kept"),
         (EN, "xx-nowhere", "kept"),
         ("", "de", "kept"),
