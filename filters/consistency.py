@@ -6,8 +6,6 @@ Round-trip consistency, as Promptagator (2209.11755) has it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,10 +14,8 @@ from synth.stage import Context, Stage
 from synth.types import Dropped, Example
 
 if TYPE_CHECKING:
-    from synth.ranks import Pair, Rank
-    from synth.retrieval import Corpus
+    from synth.ranks import Rank
 
-ROWS = 1024
 DEPTH = 100
 """How far a rank is looked for; farther ones are told as DEPTH + 1."""
 
@@ -59,7 +55,7 @@ class Consistency(Stage):
 
     def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
         """Rank each row's positive for its own query."""
-        from synth.ranks import ranks
+        from synth.ranks import ranked
 
         corpus = ctx.corpus
         if not len(corpus):
@@ -67,30 +63,13 @@ class Consistency(Stage):
             yield from rows
             return
         searches = corpus.searches(self.retriever, ctx.embedder(self.embedder) if self.embedders_used() else None)
-        for block in _blocks(rows):
-            asked = [row for row in block if row.query and row.positives]
-            found = dict(zip(map(id, asked), ranks(corpus, searches, _pairs(asked, corpus), DEPTH), strict=True))
-            yield from (self._fate(row, found[id(row)]) if id(row) in found else row for row in block)
+        for row, found in ranked(rows, corpus, searches, DEPTH):
+            yield row if found is None else self._fate(row, found)
 
     def _fate(self, row: Example, found: "Rank") -> Example | Dropped:
         """The row with its rank and score noted, or dropped for them."""
-        positive = replace(row.positive, scores={**row.positive.scores, **found.scores})
-        meta = {**row.meta, "ranks": {**row.meta.get("ranks", {}), **found.ranks, self.retriever: found.rank}}
-        noted = replace(row, positives=(positive, *row.positives[1:]), meta=meta)
+        noted = found.noted(row, self.retriever)
         if found.rank <= self.most_rank:
             return noted
         rank = f"rank {found.rank}" if found.rank <= DEPTH else f"no rank within {DEPTH}"
         return Dropped(noted, "inconsistent", f"{rank}, at most {self.most_rank} expected")
-
-
-def _pairs(rows: Sequence[Example], corpus: "Corpus") -> list["Pair"]:
-    """Each row's query and first positive, with all documents of its positives' families out of the race."""
-    from synth.ranks import Pair
-
-    return [Pair(row.query, row.positive, corpus.families(row.positives)) for row in rows]
-
-
-def _blocks(rows: Iterable[Example]) -> Iterator[list[Example]]:
-    several = iter(rows)
-    while block := list(islice(several, ROWS)):
-        yield block

@@ -9,18 +9,15 @@ embedder to another: a share of the rows does not.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from synth.stage import Context, Stage, replayable
+from synth.stage import Context, Stage, in_blocks, replayable
 from synth.types import Dropped, Example
 
 if TYPE_CHECKING:
     from synth.embedder import Embedder
-
-ROWS = 1024
 
 
 class Similarity(Stage):
@@ -74,8 +71,7 @@ class Similarity(Stage):
 def _cosines(rows: Iterable[Example], embedder: "Embedder") -> dict[str, float]:
     """The cosine of each row's query and first positive, by the row's id."""
     found: dict[str, float] = {}
-    several = (row for row in rows if row.query and row.positives)
-    while block := list(islice(several, ROWS)):
+    for block in in_blocks(row for row in rows if row.query and row.positives):
         queries = embedder.encode([row.query for row in block], kind="query")
         documents = embedder.encode([row.positive.full_text for row in block])
         cosines = [round(float(cosine), 5) for cosine in (queries * documents).sum(axis=1)]

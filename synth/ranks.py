@@ -6,15 +6,16 @@ A row's positive is often a piece of a document, or written: it is ranked as if 
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synth.hits import reciprocal_ranks
 from synth.retrieval import Corpus, Retriever
-from synth.types import Document
+from synth.stage import in_blocks
+from synth.types import Document, Example
 
 _ITSELF = np.iinfo(np.int64).max
 
@@ -39,6 +40,12 @@ class Rank:
     ranks: Mapping[str, int]
     scores: Mapping[str, float]
 
+    def noted(self, row: Example, name: str) -> Example:
+        """The row with the ranks in its `meta`, the overall one under a name, and the scores on its first positive."""
+        positive = replace(row.positive, scores={**row.positive.scores, **self.scores})
+        known = {**row.meta.get("ranks", {}), **self.ranks, name: self.rank}
+        return replace(row, positives=(positive, *row.positives[1:]), meta={**row.meta, "ranks": known})
+
 
 @dataclass(frozen=True, slots=True)
 class _Race:
@@ -47,6 +54,20 @@ class _Race:
     lists: NDArray[np.int64]
     places: NDArray[np.int64]
     scores: NDArray[np.float32]
+
+
+def ranked(
+    rows: Iterable[Example], corpus: Corpus, searches: Mapping[str, Retriever], depth: int
+) -> Iterator[tuple[Example, Rank | None]]:
+    """Each row with the rank of its first positive for its query; None for a row that lacks either.
+
+    All documents of its positives' families are out of the race.
+    """
+    for block in in_blocks(rows):
+        asked = [row for row in block if row.query and row.positives]
+        pairs = [Pair(row.query, row.positive, corpus.families(row.positives)) for row in asked]
+        found = dict(zip(map(id, asked), ranks(corpus, searches, pairs, depth), strict=True))
+        yield from ((row, found.get(id(row))) for row in block)
 
 
 def ranks(corpus: Corpus, searches: Mapping[str, Retriever], pairs: Sequence[Pair], depth: int) -> list[Rank]:

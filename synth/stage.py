@@ -16,6 +16,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -73,6 +74,17 @@ def column_value(row: Example, name: str) -> str:
 def replayable(rows: Iterable[Example]) -> Rows:
     """The rows themselves where they can be read again, else a copy of them in memory."""
     return rows if isinstance(rows, Rows) else RowList(rows)
+
+
+def in_blocks(rows: Iterable[Example], size: int = 1024) -> Iterator[list[Example]]:
+    """The rows in lists of so many, for models and indexes that take several at once; the last may be shorter.
+
+    >>> [len(block) for block in in_blocks([Example(id=str(n)) for n in range(5)], 2)]
+    [2, 2, 1]
+    """
+    several = iter(rows)
+    while block := list(islice(several, size)):
+        yield block
 
 
 @dataclass(frozen=True, slots=True)

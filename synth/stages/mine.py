@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from synth.stage import Context, Rows, Stage, replayable
+from synth.stage import Context, Rows, Stage, in_blocks, replayable
 from synth.types import Document, Dropped, Example
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from synth.retrieval import Corpus, Hits, Retriever
 
-ROWS = 1024
 DEPTH = 100
 """The shortest lists that are fused."""
 ALIKE = 0.8
@@ -95,7 +94,7 @@ class Mine(Stage):
         searches = ctx.corpus.searches(self.retriever, ctx.embedder(self.embedder) if self.embedders_used() else None)
         ground = _Ground(ctx.corpus, searches, _answers(rows))
         found: Counter[int] = Counter()
-        for block in _blocks(rows):
+        for block in in_blocks(rows):
             asked = [row for row in block if row.query and row.positives]
             mined = dict(zip(map(id, asked), self._mined(asked, ground), strict=True))
             found.update(map(len, mined.values()))
@@ -196,9 +195,3 @@ def _answers(rows: Rows) -> dict[str, list[Document]]:
         if folded(row.query) in repeated:
             repeated[folded(row.query)].extend(row.positives)
     return repeated
-
-
-def _blocks(rows: Iterable[Example]) -> Iterator[list[Example]]:
-    several = iter(rows)
-    while block := list(islice(several, ROWS)):
-        yield block
