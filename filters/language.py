@@ -5,6 +5,7 @@ a row in hi  "mausam kab badlega?"                                0 % of its wor
 a row in de  "Der Fluss steigt. The fields are flooded. But …"    64 % in en                      mixed_language
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -173,13 +174,13 @@ def _with_script(code: str, text: str) -> str:
 
 
 def _parts(found: Sequence[Found]) -> dict[str, float]:
-    """The share of a text's parts that is surely in each language.
+    """The share of a text's parts that is surely in each language; one part alone may be a list of names.
 
     >>> _parts([Found("de", 0.99), Found("de", 0.95), Found("en", 0.97), Found("nl", 0.6)])
-    {'de': 0.5, 'en': 0.25}
+    {'de': 0.5}
     """
-    sure = [each.code for each in found if each.code and each.confidence >= SURE_OF_WINDOW]
-    return {code: round(sure.count(code) / len(found), 5) for code in sorted(set(sure))}
+    sure = Counter(each.code for each in found if each.code and each.confidence >= SURE_OF_WINDOW)
+    return {code: round(count / len(found), 5) for code, count in sorted(sure.items()) if count > 1}
 
 
 def _lettered(text: str) -> list[str]:
