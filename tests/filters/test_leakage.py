@@ -1,8 +1,12 @@
 """What leakage keeps and drops."""
 
-import pytest
+import random
+from itertools import combinations
 
-from synth.filters.leakage import Leakage, copied_run
+import pytest
+from pydantic import ValidationError
+
+from synth.filters.leakage import Leakage, copied_run, in_order
 from synth.stage import Context
 from synth.types import Document, Dropped, Example
 
@@ -52,3 +56,39 @@ def test_what_was_left_in_on_purpose_is_left_alone_unless_told_otherwise() -> No
 )
 def test_the_longest_run_is_found(query: str, text: str, run: int) -> None:
     assert copied_run(query.split(), text.split()) == run
+
+
+@pytest.mark.parametrize(
+    ("options", "detail"),
+    [
+        ({}, ""),
+        ({"most_run": 4}, ""),
+        ({"most_run": 3}, "4 words of the query are copied in one run"),
+        ({"most_rouge": 0.7}, ""),
+        ({"most_rouge": 0.6}, "70% of the query's words stand there in order"),
+        ({"most": 0.3}, "40% of the query is copied"),
+    ],
+)
+def test_a_long_run_and_words_in_their_order_are_leaks_where_asked(options: dict[str, object], detail: str) -> None:
+    query = "every summer the nile as they say leaves black mud"  # ten words: a run of four, seven in order
+    row = Example(id="r", query=query, positives=(Document("x"), Document(NILE)))
+    (outcome,) = Leakage.model_validate(options).run([row], Context())
+    assert outcome == (Dropped(row, "leakage", detail) if detail else row)
+
+
+def test_the_longest_common_sequence_is_that_of_all_subsets() -> None:
+    dice = random.Random(3)
+    for _ in range(200):
+        query, text = dice.choices("abcd", k=7), dice.choices("abcd", k=9)
+        common = (
+            size
+            for size in range(7, 0, -1)
+            if {c for c in combinations(query, size)} & {c for c in combinations(text, size)}
+        )
+        assert in_order(query, text) == next(common, 0)
+
+
+@pytest.mark.parametrize("options", [{"most": 1.1}, {"most_run": 0}, {"most_rouge": -1}, {"least_words": 0}])
+def test_a_wrong_option_is_told(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Leakage.model_validate(options)
