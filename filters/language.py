@@ -188,18 +188,24 @@ def _lettered(text: str) -> list[str]:
     return [word for word in words(text[:2000]) if any(map(str.isalpha, word))]
 
 
+_WIDER = {"nb": "no", "fil": "tl"}
+
+
 @lru_cache(maxsize=4096)
 def _standard(tag: str) -> str:
     """A language's tag as BCP 47 has it, with a script where its country says which; "" for what is no tag.
 
-    >>> _standard("zh-TW"), _standard("DE"), _standard("deu"), _standard("none of your business")
-    ('zh-Hant-TW', 'de', 'de', '')
+    A language that the model knows under a wider name has that one.
+
+    >>> _standard("zh-TW"), _standard("DE"), _standard("cmn"), _standard("nb"), _standard("none of your business")
+    ('zh-Hant-TW', 'de', 'zh', 'no', '')
     """
     import langcodes
 
     if not tag or not _is_tag(tag):
         return ""
-    language = langcodes.Language.get(tag)
+    language = langcodes.Language.get(langcodes.standardize_tag(tag, macro=True))
+    language = language.update_dict({"language": _WIDER.get(language.language or "", language.language)})
     if language.language == "zh" and language.territory and not language.script:
         language = language.update_dict({"script": language.maximize().script})
     return str(language)

@@ -165,7 +165,7 @@ def knows(code: str) -> bool:
 
 @cache
 def _codes() -> frozenset[str]:
-    names = (label.removeprefix("__label__") for label in _model().predict("a", -1)[0])
+    names = (label.removeprefix("__label__") for label in _model().predict("a", -1, -1.0)[0])
     return frozenset(_BCP47.get(name, name) for name in names)
 
 

@@ -16,6 +16,7 @@ HANT = "這條河每年夏天都會上漲，淹沒兩岸的田地。"
 SR = "Река расте сваког лета и поплави поља дуж својих обала."
 SR_LATN = "Reka raste svakog leta i poplavi polja duž svojih obala."
 HR = "Rijeka svakog ljeta poraste i poplavi polja uz svoje obale."
+NB = "Elven stiger hver sommer og oversvømmer jordene langs breddene sine."
 NDS = "De Stroom stiggt jeden Sommer un överswemmt de Feller langs sien Över."
 ID = "Sungai itu naik setiap musim panas dan membanjiri ladang di sepanjang tepiannya."
 MS = "Sungai itu naik setiap musim panas lalu membanjiri kawasan sawah di tebingnya kerana hujan."
@@ -53,6 +54,12 @@ def fate(query: str, language: str, **options: object) -> str:
         (HR, "sr", "kept"),
         (ID, "ms", "kept"),
         (MS, "id", "kept"),
+        (NB, "nb", "kept"),
+        (NB, "nn", "kept"),
+        (EN, "nb", "wrong_language"),
+        (EN, "fil", "wrong_language"),
+        (EN, "ug", "wrong_language"),
+        (HANS, "cmn", "kept"),
         (NDS, "nds", "kept"),
         (DE, "nds", "kept"),
         (EN, "nds", "wrong_language"),
