@@ -53,8 +53,7 @@ _SPEND = """
 INSERT INTO spending VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, step) DO UPDATE SET
   requests = requests + excluded.requests, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
   completion_tokens = completion_tokens + excluded.completion_tokens,
-  cached_tokens = cached_tokens + excluded.cached_tokens, usd = usd + excluded.usd, gpu_s = gpu_s + excluded.gpu_s
-"""
+  cached_tokens = cached_tokens + excluded.cached_tokens, usd = usd + excluded.usd, gpu_s = gpu_s + excluded.gpu_s"""
 
 Heard = Callable[["Completion | Exception | None"], None]
 Claim = Literal["ours", "here", "elsewhere"]
