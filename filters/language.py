@@ -189,6 +189,7 @@ def _lettered(text: str) -> list[str]:
 
 
 _WIDER = {"nb": "no", "fil": "tl"}
+"""Languages that the model calls otherwise than BCP 47 does, beyond those that have a macrolanguage."""
 
 
 @lru_cache(maxsize=4096)

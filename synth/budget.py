@@ -25,6 +25,7 @@ from synth.replies import Spent
 TOKENS_A_MESSAGE = 32
 """Tokens that a chat template adds to a message at most, at a guess; what servers count corrects it."""
 NOTHING = Spent()
+"""What is set aside where nothing is capped."""
 LEEWAY = 1.25
 """What a server that counts more than can be is taken to count next time, over the worst so far."""
 PROBE = 20

@@ -17,6 +17,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 
@@ -36,6 +37,8 @@ class FromCorpus(Stage):
     Files are .jsonl .csv .tsv (also .gz) .parquet .txt .md .rst .html, and with the extra `files` .pdf and .docx.
     What cannot be read is dropped, what `exclude` names too, and of a document that stands twice the second one.
     """
+
+    version: ClassVar[int] = 2
 
     text_column: str = Field(default="", description="a table's column of text; found by its name unless given")
     title_column: str = Field(default="", description="a table's column of titles; found by its name unless given")

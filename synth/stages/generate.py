@@ -39,7 +39,7 @@ class Generate(Stage):
     row's language, or has that of the document. What the prompt returns beside `query` goes to `meta`.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     prompt: str = Field(default="grounded/question", description="the prompt; it must return a `query`")
     backend: str = Field(default="writer", description="the role of the backend that writes")
