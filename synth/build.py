@@ -84,6 +84,7 @@ class Build:
             "exported": self.exported,
             "evaluation": self.evaluation.to_json()["scores"] if self.evaluation else [],
             "warnings": self.pipeline.warnings,
+            "figures": {run.step.name: run.figures for run in runs if run.figures},
             **({"published": self.published} if self.published else {}),
         }
 
@@ -99,6 +100,9 @@ class Build:
         console.print()
         for name, place in self.exported.items():
             console.print(f"{name:<10} {place}", soft_wrap=True)
+        for run in self.pipeline.runs:
+            for name, value in run.figures.items():
+                console.print(shown(f"{run.step.name}: {name} {value:,g}"), soft_wrap=True)
         used = told_usage(total(run.used for run in self.pipeline.runs))
         if used:
             console.print(used)

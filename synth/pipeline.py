@@ -77,6 +77,7 @@ class Pipeline:
             embedders=self._embedders,
             corpus_of=self.corpus,
             warn=run.warn,
+            count=run.count,
         )
 
     def look_ahead(self) -> None:

@@ -112,11 +112,16 @@ def _no_warning(text: str) -> None:
     del text
 
 
+def _no_count(name: str, by: float = 1) -> None:
+    del name, by
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What the recipe and the steps before have named, handed to a step. Nothing is global.
 
-    `warn` takes one line that the run repeats at its end.
+    `warn` takes one line that the run repeats at its end. `count` adds to a figure of the whole step, by its name:
+    `done.json`, `run.json` and the terminal show it. Rows that were kept and dropped are counted by the run itself.
     """
 
     step: str = ""
@@ -126,6 +131,7 @@ class Context:
     embedders: Mapping[str, "Embedder"] = field(default_factory=dict)
     corpus_of: Callable[[], "Corpus"] = _no_corpus
     warn: Callable[[str], None] = _no_warning
+    count: Callable[[str, float], None] = _no_count
 
     @property
     def corpus(self) -> "Corpus":

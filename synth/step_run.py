@@ -42,6 +42,8 @@ class StepRun:
     usage: Usage = field(default_factory=Usage)
     used: Mapping[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+    counting: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def kept_file(self) -> Path:
@@ -57,6 +59,11 @@ class StepRun:
         """Take one line that the run repeats at its end."""
         if text not in self.warnings:
             self.warnings.append(text.removeprefix(f"{self.step.name}: "))
+
+    def count(self, name: str, by: float = 1) -> None:
+        """Add to a figure of the whole step; from several threads."""
+        with self.counting:
+            self.figures[name] = round(self.figures.get(name, 0) + by, 5)
 
     def progress(self) -> tuple[int, int, int, int]:
         """So far: rows that came in, were kept, were dropped; and how many of those that came in have their fate."""
@@ -85,6 +92,7 @@ class StepRun:
             return False
         self.kept, self.dropped, self.content = mark["kept"], mark["dropped"], mark["content"]
         self.seconds, self.used, self.warnings = mark["seconds"], mark["usage"], mark["warnings"]
+        self.figures = mark.get("figures", {})
         self.reused = True
         return True
 
@@ -102,6 +110,7 @@ class StepRun:
             "use": self.step.use,
             "usage": dict(self.used),
             "warnings": self.warnings,
+            "figures": self.figures,
         }
 
 
@@ -194,7 +203,7 @@ def begin(run: StepRun) -> None:
         (run.folder / "done.json").unlink(missing_ok=True)
         for stale in run.folder.iterdir():
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-    run.running, run.reused, run.warnings = True, False, []
+    run.running, run.reused, run.warnings, run.figures = True, False, [], {}
 
 
 def finished_elsewhere(folder: Path) -> dict[str, Path]:

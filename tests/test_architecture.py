@@ -80,7 +80,7 @@ def test_a_failing_model_makes_drops_and_never_loses_a_row(name: str) -> None:
     if not stage.backends_used():
         pytest.skip("asks no model")
     failing = context(backend=check.Echo(fails=True))
-    rows = query_rows()
+    rows = [row for row in query_rows() if row.query]
     fates = check.outcomes(stage, rows, failing)
     assert fates
     assert all(isinstance(fate, Dropped) for fate in fates)

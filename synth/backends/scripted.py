@@ -14,6 +14,10 @@ Each line of the file is one reply: `reply` is the object that the model returns
 (`request_hash`) instead. `turn` is the number of replies that the conversation already holds: 0 unless said, 1 after
 one that could not be read. A line with `reply` answers only a request whose schema knows its fields.
 
+Where log-probabilities are wanted, `chances` says how likely the words were in the place where one of them stands:
+
+    {"when": "Nile", "reply": {"answer": "yes"}, "chances": {"yes": 0.9, "no": 0.1}}
+
 Of the lines that fit, the first is for sample 0, the second for sample 1, and so on, so that the order of the requests
 changes nothing; a line that says `sample` is for that one. A request that no line fits is a failed request. Without a
 file the answers fit the schema and mean nothing: words of the request, drawn by its hash.
@@ -21,15 +25,17 @@ file the answers fit the schema and mean nothing: words of the request, drawn by
 
 import hashlib
 import json
+import math
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from synth.backend import Backend, Completion, Request
+from synth.backend import Backend, Completion, Request, Token
 from synth.errors import RecipeError
 from synth.mistakes import explain
 
@@ -47,6 +53,9 @@ class Line(BaseModel):
     text: str = Field(default="", description="what is returned, word for word")
     finish_reason: str = Field(default="stop", description="why the reply ended")
     error: str = Field(default="", description="why the request failed")
+    chances: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default={}, description="how likely each of several words was in the place where one of them stands"
+    )
     prompt_tokens: int | None = Field(default=None, ge=0, description="tokens in; a guess from the length if unset")
     completion_tokens: int | None = Field(
         default=None, ge=0, description="tokens out; a guess from the length if unset"
@@ -140,6 +149,7 @@ class Scripted(Backend):
             prompt_tokens=asked if line.prompt_tokens is None else line.prompt_tokens,
             completion_tokens=len(line.said) // 4 if line.completion_tokens is None else line.completion_tokens,
             model=model,
+            logprobs=() if request.top_logprobs is None else _weighed(line),
         )
 
     def _made_up(self, request: Request) -> Completion:
@@ -148,6 +158,13 @@ class Scripted(Backend):
         value = _value(request.schema, rng, words) if request.schema else _phrase(rng, words)
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         return self._completion(request, Line.model_construct(text=text))
+
+
+def _weighed(line: Line) -> tuple[Token, ...]:
+    """The tokens of what is said, words and what stands between them: each certain but those that have `chances`."""
+    top = {word: round(math.log(chance), 6) for word, chance in line.chances.items()}
+    parts = re.findall(r"\w+|\W", line.said)
+    return tuple(Token(part, top.get(part, 0.0), top if part in top else {part: 0.0}) for part in parts)
 
 
 def request_hash(request: Request) -> str:

@@ -152,8 +152,11 @@ def test_verdicts_are_drawn_cold_unless_told(backend: Sampling, own: Sampling | 
 @pytest.mark.parametrize(
     ("returns", "reads", "said"),
     [
-        ("{verdict: {}}", "query", "must return `score: {type: integer, least: 0, most: 3}`"),
-        ("{score: {type: integer, least: 1, most: 10}}", "query", "must return `score"),
+        ("{verdict: {}}", "query", "must return a verdict: `score: {type: integer, least: 0, most: 3}`"),
+        ("{score: {type: integer}}", "query", "must return a verdict"),
+        ("{score: {type: integer, least: 3, most: 3}}", "query", "must return a verdict"),
+        ("{a: {type: integer, least: 1, most: 5}, b: {type: integer, least: 1, most: 10}}", "query", "the same bounds"),
+        ("{answer: {choices: [yes, maybe]}}", "query", "or `answer: {choices: [yes, no]}`"),
         (
             "{score: {type: integer, least: 0, most: 3}}",
             "querry",
