@@ -1,0 +1,1 @@
+"""The commands, a few lines each: a command parses, calls one function, prints."""
