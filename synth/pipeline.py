@@ -18,6 +18,7 @@ from synth.models import Models
 from synth.prices import parts_of
 from synth.recipe import Recipe
 from synth.retrieval import Corpus
+from synth.rounds import Rounds
 from synth.served_embedder import ServedEmbedder
 from synth.stage import Context, RowList, Rows
 from synth.step_run import StepRun, Task, begin, finished_elsewhere, link
@@ -37,6 +38,7 @@ class Pipeline:
         self._embedders = Embedders(recipe.head.embedders, recipe.folder, served)
         self._corpus: Corpus | None = None
         self._done = finished_elsewhere(folder)
+        self._rounds = Rounds(self.runs, folder)
 
     @property
     def warnings(self) -> list[str]:
@@ -46,9 +48,17 @@ class Pipeline:
     def run(self) -> Rows:
         """Run what is not done; the rows of the last step. Raises SynthError, or RuntimeError for a bug of a step."""
         before: StepRun | None = None
-        for line in self._lines():
-            self._run_line(line, before)
-            before = line[-1]
+        self.look_ahead()
+        self._rounds.recall()
+        lines = list(self._lines())
+        place = 0
+        while place < len(lines):
+            self._run_line(lines[place], before)
+            before, place = lines[place][-1], place + 1
+            maker = self._rounds.again(before)
+            if maker is not None:
+                place = next(number for number, line in enumerate(lines) if maker in line)
+                before = lines[place - 1][-1] if place else None
         if before is None or before.kept == 0:
             raise CorpusError(self._nothing_left())
         return StoredRows(before.kept_file)
