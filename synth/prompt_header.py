@@ -73,7 +73,7 @@ class Returned(BaseModel):
             return self._string_type(), Field()
         if self.type == "list":
             item: Any = Literal[self.choices] if self.choices else str
-            one: Any = Annotated[item, BeforeValidator(_one_line)]
+            one: Any = Annotated[item, BeforeValidator(self._chosen if self.choices else _in_words)]
             return list[one], Field(min_length=_whole(self.least), max_length=_whole(self.most))
         if self.type == "boolean":
             return bool, Field()
@@ -91,9 +91,18 @@ class Returned(BaseModel):
     def _string_type(self) -> Any:
         tidy: Callable[[object], object] = _one_line if self.type == "string" else _stripped
         if self.choices:
-            return Annotated[Literal[self.choices], BeforeValidator(tidy)]
+            return Annotated[Literal[self.choices], BeforeValidator(self._chosen)]
         least = 1 if self.least is None else int(self.least)
         return Annotated[str, Field(min_length=least, max_length=_whole(self.most)), BeforeValidator(tidy)]
+
+    def _chosen(self, value: object) -> object:
+        """The choice that is meant, in whatever case and with whatever quotes or stops it is written."""
+        plain = _one_line(value)
+        if not isinstance(plain, str) or plain in self.choices:
+            return plain
+        bare = plain.strip(" \"'.!`*").casefold()
+        meant = [choice for choice in self.choices if choice.casefold() == bare]
+        return meant[0] if len(meant) == 1 else plain
 
     def _bounds(self, low: str, high: str) -> dict[str, int | float]:
         whole = self.type != "number"
@@ -166,6 +175,11 @@ def encodable(text: str) -> str:
 def _one_line(value: object) -> object:
     """A text without line breaks, control characters and double spaces; what is no text as it is."""
     return " ".join(_CONTROL.sub(" ", encodable(value)).split()) if isinstance(value, str) else value
+
+
+def _in_words(value: object) -> object:
+    """A text on one line; a number of a list as its digits, as models write `[2, 1]` where `["2", "1"]` is asked."""
+    return str(value) if type(value) in (int, float) else _one_line(value)
 
 
 def _stripped(value: object) -> object:
