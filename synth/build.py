@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from synth.quality import Quality
+
 OUTPUTS = Path("outputs")
 REPLIES = OUTPUTS / "replies.sqlite"
 """Where the replies of models are kept unless told otherwise."""
@@ -60,9 +62,12 @@ class Build:
     pipeline: Pipeline
     show: Show
     exported: dict[str, str] = field(default_factory=dict)
+    quality: "Quality | None" = None
     evaluation: Evaluation | None = None
     published: str = ""
     seconds: float = 0.0
+    rows_only: bool = False
+    """True where it ends with the export: nothing is trained."""
 
     def summary(self) -> dict[str, Any]:
         """What `run.json` holds."""
@@ -85,13 +90,13 @@ class Build:
             "evaluation": self.evaluation.to_json()["scores"] if self.evaluation else [],
             "warnings": self.pipeline.warnings,
             "figures": {run.step.name: run.figures for run in runs if run.figures},
+            "quality": self.quality.to_json() if self.quality else None,
             **({"published": self.published} if self.published else {}),
         }
 
     def print(self, console: "Console") -> None:
-        """The funnel, the scores and where things are, within 80 columns."""
-        console.print()
-        console.print(funnel(self.pipeline))
+        """The funnel, the quality, the scores and where things are, within 80 columns."""
+        self._print_rows(console)
         if self.evaluation:
             console.print()
             console.print(table(self.evaluation))
@@ -100,14 +105,22 @@ class Build:
         console.print()
         for name, place in self.exported.items():
             console.print(f"{name:<10} {place}", soft_wrap=True)
-        for run in self.pipeline.runs:
-            for name, value in run.figures.items():
-                console.print(shown(f"{run.step.name}: {name} {value:,g}"), soft_wrap=True)
         used = told_usage(total(run.used for run in self.pipeline.runs))
         if used:
             console.print(used)
         for warning in self.pipeline.warnings:
             console.print(shown(f"warning: {warning}"), soft_wrap=True)
+
+    def _print_rows(self, console: "Console") -> None:
+        """What became of the rows, what the steps counted, and what those are like that stayed."""
+        console.print()
+        console.print(funnel(self.pipeline))
+        for run in self.pipeline.runs:
+            for name, value in run.figures.items():
+                console.print(shown(f"{run.step.name}: {name} {value:,g}"), soft_wrap=True)
+        if self.quality:
+            console.print()
+            self.quality.print(console)
 
 
 def funnel(pipeline: Pipeline) -> "Table":
@@ -142,7 +155,13 @@ def build(recipe: Recipe, folder: Path | None, show: Show, *, replies: Path = RE
     done.pipeline.look_ahead()
     if publish and recipe.head.publish is None:
         raise RecipeError(f"{recipe.name}: --publish needs `publish: {{repo: owner/name}}` in the recipe")
-    _check_ours(folder)
+    return carry_out(done, tests, publish=publish)
+
+
+def carry_out(done: Build, tests: Sequence[TestSet] = (), *, publish: bool = False) -> Build:
+    """Do what of a build is not done yet, alone in its folder, and write down what came of it. Raises SynthError."""
+    recipe, folder, show = done.recipe, done.folder, done.show
+    check_ours(folder)
     with locked(folder, lambda: show.say(f"another run works in {folder}; waiting for it")):
         begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
         write_whole(folder / "recipe.yaml", _resolved_text(recipe).encode())
@@ -154,11 +173,13 @@ def build(recipe: Recipe, folder: Path | None, show: Show, *, replies: Path = RE
         done.seconds = time.monotonic() - begun
         if publish and recipe.head.publish is not None:
             done.published = push(folder, recipe.head.publish.repo, private=recipe.head.publish.private)
-        write_json(folder / "run.json", {**done.summary(), "started": started})
+        told = read_json(folder / "run.json")
+        if not (done.rows_only and told and told.get("key") == done.pipeline.runs[-1].key):  # it tells of a model too
+            write_json(folder / "run.json", {**done.summary(), "started": started})
     return done
 
 
-def _check_ours(folder: Path) -> None:
+def check_ours(folder: Path) -> None:
     """Raise OutputError for a folder that holds anything but a run: a run replaces what stands in its folder."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / ".lock").exists():
         raise OutputError(f"{folder}: it holds files that are no run's; name a new or empty folder with --output")
@@ -235,7 +256,7 @@ def _beside(recipe: Recipe, place: str) -> Path:
     return recipe.folder / Path(place).expanduser()
 
 
-def _work(done: Build, tests: list[TestSet]) -> None:
+def _work(done: Build, tests: Sequence[TestSet]) -> None:
     recipe, pipeline, folder = done.recipe, done.pipeline, done.folder
     with done.show.steps(pipeline.runs, pipeline.models.budget):
         rows = pipeline.run()
@@ -244,7 +265,9 @@ def _work(done: Build, tests: list[TestSet]) -> None:
     with done.show.phase("export"):
         _once(folder, "export", made, recipe.head.export, lambda: _export(done, rows))
     done.exported = {name: str(folder / name) for name in recipe.head.export}
-    if recipe.head.train is None:
+    with done.show.phase("quality"):
+        done.quality = _quality(done, rows)
+    if recipe.head.train is None or done.rows_only:
         return
     base = identity_of(str(_beside(recipe, recipe.head.train.base)))
     options = recipe.head.train.model_dump(mode="json")
@@ -269,6 +292,15 @@ def _export(done: Build, rows: Rows) -> dict[str, Any]:
         rows, done.folder, formats, seed=done.recipe.head.seed, about=about(done.recipe, _fates(done))
     )
     return {"counts": {name: dict(counts) for name, counts in exported.counts.items()}}
+
+
+def _quality(done: Build, rows: Rows) -> "Quality":
+    from synth.quality import Quality
+    from synth.run_quality import known_by, measure
+
+    key, pipeline = known_by(done.pipeline), done.pipeline
+    told = _once(done.folder, "quality", key, [], lambda: {"quality": measure(pipeline, rows)})
+    return Quality.from_json(told["quality"])
 
 
 def about(recipe: Recipe, fates: Sequence[Fate]) -> About:
@@ -312,7 +344,7 @@ def _learned(done: Build, rows: Rows) -> Iterator[Example]:
     yield from (row for row in rows if row.query and row.id not in held_out)
 
 
-def _evaluate(done: Build, tests: list[TestSet], before: list[str]) -> dict[str, Any]:
+def _evaluate(done: Build, tests: Sequence[TestSet], before: list[str]) -> dict[str, Any]:
     from synth.evaluation import evaluate  # it brings scipy, which a run without a test set need not load
 
     models = {"trained": load_embedder(str(done.folder / "model"))}

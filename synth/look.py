@@ -1,18 +1,17 @@
 """`synth look`: rows of a run as a person reads them, and the way each took from document to dataset."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synth.errors import CorpusError, SynthError
-from synth.recipe import Recipe, Step
-from synth.recorder import Recorder
+from synth.errors import CorpusError
+from synth.replay import Replies
 from synth.runs import RunFolder, Stop, find_row, open_run, way
-from synth.stage import Context
 from synth.terminal import shown
+from synth.turns import turns
 from synth.types import Document, Dropped, Example
 
 if TYPE_CHECKING:
@@ -124,36 +123,9 @@ def _cut(text: str, whole: bool) -> str:
 
 
 def rehearsed(run: RunFolder, stops: Sequence[Stop]) -> list[Stop]:
-    """The stops, those that asked a model with the request as it was sent; nothing is sent now.
-
-    Only for steps that are shipped (a run folder that somebody sent runs none of its own code) and whose prompt is
-    still the one that was sent; the others stay as they are.
-    """
-    try:
-        recipe = run.recipe(shipped_only=True)
-        marks = {step.name: step.mark for step in run.steps}
-        steps = {step.name: step for step in recipe.steps if _unchanged(step, recipe, marks.get(step.name, {}))}
-        later = [_asked(stop, before, steps.get(stop.step), recipe) for before, stop in pairwise(stops)]
-    except SynthError:
-        return list(stops)
-    return [*stops[:1], *later]
-
-
-def _unchanged(step: Step, recipe: Recipe, mark: Mapping[str, Any]) -> bool:
-    """True for a step that asks a model and reads from disk what it read then: its prompt."""
-    ctx = Context(step=step.name, source=recipe.source)
-    return bool(step.stage.backends_used()) and step.stage.content_read(ctx) == mark.get("content_read")
-
-
-def _asked(stop: Stop, before: Stop, step: Step | None, recipe: Recipe) -> Stop:
-    if step is None or not step.where.names(before.row):
-        return stop
-    recorder = Recorder()
-    roles = dict.fromkeys(step.stage.backends_used(), recorder)
-    ctx = Context(step=step.name, seed=recipe.head.seed, source=recipe.source, backends=roles)
-    list(step.stage.run([before.row], ctx))
-    draw = stop.row.meta.get(step.name, {}).get("draw", 0)
-    return replace(stop, asked=recorder.asked[draw]) if draw < len(recorder.asked) else stop
+    """The stops, those that asked a model with the first request as it was sent; nothing is sent now (`turns`)."""
+    asked = [next((turn.request for turn in told if turn.request), None) for told in turns(run, stops, Replies())]
+    return [replace(stop, asked=request) for stop, request in zip(stops, asked, strict=True)]
 
 
 def _plain(row: Example) -> dict[str, Any]:

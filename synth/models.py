@@ -44,7 +44,7 @@ class Models:
 
     def of_step(self, key: Callable[[], str], usage: Usage) -> Mapping[str, Backend]:
         """Each role's backend as one step is given it; what it costs is counted to the step whose key `key` gives."""
-        return _Roles(self._backends, lambda backend: Metered.over(self._wrapped(backend, key), usage))
+        return Roles(self._backends, lambda backend: Metered.over(self._wrapped(backend, key), usage))
 
     @property
     def priced(self) -> bool:
@@ -98,7 +98,7 @@ class Models:
             return self._store
 
 
-class _Roles(Mapping[str, Backend]):
+class Roles(Mapping[str, Backend]):
     """Backends by role, each wrapped when it is first asked for."""
 
     def __init__(self, backends: Mapping[str, Backend], wrap: Callable[[Backend], Backend]) -> None:

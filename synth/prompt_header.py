@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
+from synth.axis_check import Check
+
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """What a value, a field or an axis may be called."""
 
@@ -117,6 +119,7 @@ class Value(BaseModel):
 
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="how often, relative to the other values")
     means: str = Field(description="the words that stand in the prompt")
+    check: Check | None = Field(default=None, description="what a machine can see of it in the row")
 
 
 class Header(BaseModel):

@@ -3,8 +3,10 @@
 way(run, find_row(run, "41ab"))  ->  from_corpus made, generate made, judge irrelevant
 """
 
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,20 +59,33 @@ class RunFolder:
             raise CorpusError(f"{self.folder}: no step of this run is finished yet; the same command again goes on")
         return tuple(done)
 
+    @property
+    def left(self) -> list[str]:
+        """The names of the steps that are not finished yet."""
+        return self._names()[len(self.steps) :]
+
     def _names(self) -> list[str]:
         plain = read_yaml((self.folder / "recipe.yaml").read_text(encoding="utf-8"), str(self.folder / "recipe.yaml"))
         return [str(step["name"]) for step in plain["steps"]]
 
-    def recipe(self, *, shipped_only: bool = False) -> Recipe:
+    def recipe(self, overrides: Sequence[str] = (), *, shipped_only: bool = False) -> Recipe:
         """The recipe that ran, its paths starting where they did then. Raises RecipeError where it no longer loads.
 
-        `shipped_only` refuses one that uses code of its own: nothing of a folder that somebody sent is run.
+        `overrides` change it as `--set` does. `shipped_only` refuses one that uses code of its own: nothing of a folder
+        that somebody sent is run.
         """
         mark = read_json(self.folder / "marks" / "recipe.json") or {}
         text = (self.folder / "recipe.yaml").read_text(encoding="utf-8")
         if shipped_only:
             _check_shipped(text, Path(mark.get("folder", self.folder)))
-        return parse(text, Path(mark.get("folder", self.folder), "recipe.yaml"), limit=mark.get("limit"))
+        path = Path(mark.get("folder", self.folder), "recipe.yaml")
+        return replace(parse(text, path, overrides, limit=mark.get("limit")), name=self.name)
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, which `recipe.yaml` does not tell."""
+        told = (read_json(self.folder / "run.json") or {}).get("recipe")
+        return str(told or re.sub(r"-[0-9a-f]{8}\Z", "", self.folder.resolve().name))
 
     def step(self, name: str = "") -> DoneStep:
         """The step of this name, or the last one. Raises CorpusError where it is not there or not done."""
@@ -87,7 +102,9 @@ class RunFolder:
 def _check_shipped(text: str, folder: Path) -> None:
     plain = read_yaml(text, "recipe.yaml")
     parts = {*known("filters"), *known("stages"), *known("backends")}
-    used = [entry["use"] for entry in (*plain["steps"], *plain.get("backends", {}).values())]
+    models = [*plain.get("backends", {}).values(), *plain.get("embedders", {}).values()]
+    entries = [each for entry in (*plain["steps"], *models) for each in (entry if isinstance(entry, list) else [entry])]
+    used = [entry["use"] for entry in entries if isinstance(entry, dict)]
     own = [use for use in used if use not in parts or (folder / f"{use}.py").exists()]
     if own:
         raise RecipeError(f"recipe.yaml: {own[0]} is code of the recipe's own")
@@ -127,7 +144,7 @@ def find_row(run: RunFolder, begins: str) -> Example:
     if len(ids) != 1:
         found = f"{len(ids)} rows' ids begin" if ids else "no row's id begins"
         raise CorpusError(f"{run.folder}: {found} with {begins!r}; `synth look {run.folder}` shows ids")
-    return [row for path in files for row in StoredRows(path).find(ids)][-1]
+    return next(row for path in reversed(files) for row in StoredRows(path).find(ids))
 
 
 def way(run: RunFolder, row: Example) -> list[Stop]:
@@ -150,6 +167,15 @@ def _ancestors(run: RunFolder, row: Example) -> set[str]:
     """The row's id and those of all it came from."""
     family = {row.id, *row.parents}
     for step in reversed(run.steps):
-        for kept in step.kept.find(frozenset(family)):
-            family.update(kept.parents)
+        for meta in _metas(step.folder / "kept.parquet", family):
+            family.update(json.loads(meta).get("parents", ()) if meta else ())
     return family
+
+
+def _metas(path: Path, ids: Set[str]) -> list[str]:
+    """The `meta` of the rows of these ids, as text; what else the file holds is not read."""
+    import pyarrow.parquet as pq
+
+    found = pq.read_table(path, columns=["id", "meta"], filters=[("id", "in", sorted(ids))])
+    metas: list[str] = found.column("meta").to_pylist()
+    return metas

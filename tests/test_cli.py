@@ -17,6 +17,8 @@ COMMANDS = [
     "show",
     "copy",
     "look",
+    "explain",
+    "rethreshold",
     "export",
     "train",
     "embed",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from synth.commands.telling import Json, Output, RunFolder, app, lines, pairs, tell
+from synth.commands.telling import Json, Output, Replies, RunFolder, app, lines, pairs, stderr, tell
 
 
 @app.command()
@@ -24,6 +24,42 @@ def look(
 
     seen = find(run_folder, step=step, dropped=dropped, row=row, most=most)
     tell(as_json, seen.to_json(), seen.print)
+
+
+@app.command()
+def explain(
+    run_folder: RunFolder,
+    row: Annotated[str, typer.Argument(help="A row's id, or how it begins.")],
+    replies: Replies = None,
+    as_json: Json = False,
+) -> None:
+    """Tell one row's whole life: its document, prompts, replies, tokens, scores, kin and fate.
+
+    Example: synth explain outputs/domain-1f0c22ab 41ab
+    """
+    from synth.explain import explain as tell_of
+
+    told = tell_of(run_folder, row, replies)
+    tell(as_json, told.to_json(), told.print)
+
+
+@app.command()
+def rethreshold(
+    run_folder: RunFolder,
+    overrides: Annotated[list[str], typer.Argument(help="step.option=value; again for more.")],
+    output: Output = None,
+    replies: Replies = None,
+    as_json: Json = False,
+) -> None:
+    """Show what other thresholds would keep, from the replies that are there; nothing is sent.
+
+    Example: synth rethreshold outputs/domain-1f0c22ab judge.least=3
+    """
+    from synth.progress import Show
+    from synth.rethreshold import rethreshold as try_out
+
+    told = try_out(run_folder, overrides, output, replies, Show(stderr()))
+    tell(as_json, told.to_json(), told.print)
 
 
 @app.command()

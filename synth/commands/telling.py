@@ -25,6 +25,7 @@ Recipe = Annotated[str, typer.Argument(help="A recipe's file, or the name of a s
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, or outputs/ for its latest run.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="step.option=value, or key=value; again for more.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Read at most this many documents.")]
+Replies = Annotated[Path | None, typer.Option(help="Where models' replies are kept (default: beside the run).")]
 Output = Annotated[Path | None, typer.Option(help="Where it goes.")]
 
 
