@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from synth.commands import making, reading, training
+from synth.commands import labelling, making, reading, training
 from synth.commands.telling import ANSWERS, app
 from synth.errors import SynthError
 
-__all__ = ["app", "main", "making", "reading", "training"]
+__all__ = ["app", "labelling", "main", "making", "reading", "training"]
 
 INTERRUPTED = 130
 """The exit code of Ctrl-C."""

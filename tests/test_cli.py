@@ -19,6 +19,8 @@ COMMANDS = [
     "look",
     "explain",
     "rethreshold",
+    "label",
+    "judge-check",
     "export",
     "train",
     "embed",
