@@ -71,7 +71,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     texts = [*CORPUS.values(), *TEXTS]
     lines = [json.dumps({"_id": f"d{n}", "title": f"Title {n}", "text": text}) for n, text in enumerate(texts)]
-    lines += [json.dumps({"_id": "again", "text": texts[0]}), json.dumps({"_id": "empty", "text": ""}), "{broken"]
+    lines += [
+        lines[0],
+        json.dumps({"_id": "again", "text": texts[0]}),
+        json.dumps({"_id": "empty", "text": ""}),
+        "{broken",
+    ]
     (folder / "a.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "b.md").write_text(
         "# Rivers\n\n" + "\n\n".join(f"## River {n}\n\n{text}" for n, text in enumerate(texts[:6]))

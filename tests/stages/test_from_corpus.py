@@ -216,6 +216,8 @@ def test_the_same_document_twice_is_dropped_once(docs):
         "a already stands at corpus.jsonl:1, with the same text",
     )
     assert [document.doc_id for document in docs.kept()] == ["a", "b"]
+    outcomes = [each.example if isinstance(each, Dropped) else each for each in docs.run()]
+    assert len({row.id for row in outcomes}) == 3  # a dropped copy is not the row that is kept
 
 
 @pytest.mark.parametrize("turn", [1, -1])
