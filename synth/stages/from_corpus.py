@@ -16,26 +16,28 @@ meta        {"path": "guide.md", "line": 3}
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import ClassVar
 
 from pydantic import Field, field_validator
 
 from synth.chunks import chunks
-from synth.documents.exclusion import Excluded, excluded
+from synth.documents.exclusion import Excluded, excluded, exclusion_hash
 from synth.documents.reading import Reading, content_hash, read
 from synth.documents.record import Columns, Place, Record, Unreadable
 from synth.errors import CorpusError
 from synth.languages import identify
 from synth.stage import Context, Stage
-from synth.types import Document, Dropped, Example, row_id
+from synth.types import Document, Dropped, Example, digest_of, row_id
 
 
 class FromCorpus(Stage):
     """Read the recipe's corpus: a folder, a file, a BEIR folder or a dataset on the Hub.
 
     Files are .jsonl .csv .tsv (also .gz) .parquet .txt .md .rst .html, and with the extra `files` .pdf and .docx.
-    What cannot be read is dropped, what `exclude` names too, and of a document that stands twice the second one.
+    What cannot be read is dropped, what `exclude` names too, and of a document that stands twice the second one. Of
+    excluded documents whose text is known, near copies are dropped as well, and what shares 13 words in a row with one.
     """
 
     version: ClassVar[int] = 2
@@ -74,15 +76,17 @@ class FromCorpus(Stage):
         """
         del rows
         tally = _Tally(excluded(ctx.source))
-        for found in read(ctx.source, self._reading(), ctx.warn):
-            if tally.kept == ctx.source.limit:
-                break
-            yield from self._outcomes(found, tally, ctx)
+        records = read(ctx.source, self._reading(), ctx.warn)
+        while block := list(islice(records, tally.room(ctx.source.limit))):
+            tally.excluded.compare([found.text for found in block if isinstance(found, Record)])
+            for found in block:
+                yield from self._outcomes(found, tally, ctx)
         tally.tell(ctx)
 
     def content_read(self, ctx: Context) -> str:
         """A hash of the corpus and of the files that `exclude` names."""
-        return content_hash(ctx.source, self.pattern)
+        content = content_hash(ctx.source, self.pattern)
+        return digest_of(content, exclusion_hash(ctx.source)) if ctx.source.exclude else content
 
     def _reading(self) -> Reading:
         columns = Columns(self.text_column, self.title_column, self.id_column, self.language_column, self.number_rows)
@@ -101,6 +105,8 @@ class FromCorpus(Stage):
             tally.count(reason, found.place)
         for document in documents:
             row = _row(document, ctx)
+            if reason == "duplicate_document":  # the id of the one that is kept is that one's own
+                row = replace(row, id=row_id("from_corpus", 0, str(found.place), [row.id]))
             yield Dropped(row, reason, detail) if reason else row
 
     def _documents(self, record: Record) -> list[Document]:
@@ -129,6 +135,8 @@ class FromCorpus(Stage):
 
 _SAMPLED = 5_000
 """Characters of a document that its language is told by."""
+COMPARED_AT_ONCE = 64
+"""Documents that are in memory together where some are excluded by their text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +201,11 @@ class _Tally:
         self.gone[reason] += 1
         if reason == "unreadable_document" and self.first is None:
             self.first = place
+
+    def room(self, limit: int | None) -> int:
+        """How many more documents may be read at once: several where they are compared with excluded ones."""
+        most = COMPARED_AT_ONCE if self.excluded.documents else 1
+        return most if limit is None else min(most, limit - self.kept)
 
     def judge(self, record: Record, documents: list[Document]) -> tuple[str, str]:
         """Why a document is dropped, as a slug and in words; two empty texts where it is kept.

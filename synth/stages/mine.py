@@ -112,13 +112,10 @@ class Mine(Stage):
         hits = self._hits([row.query for row in rows], [ground.corpus.families(each) for each in right], ground)
         bounds = self._bounds(rows, ground)
         for number, row in enumerate(rows):
+            fit = self._fit(hits, number, bounds[number], ground.corpus)
             avoid = _Avoid(right[number], row.negatives)
-            fit = (
-                each
-                for each, score in self._candidates(hits, number, ground.corpus)
-                if score <= bounds[number] and avoid.lets(each)
-            )
-            yield list(islice(fit, self.negatives))
+            chosen = islice(((rank, score, each) for rank, score, each in fit if avoid.lets(each)), self.negatives)
+            yield [self._negative(*each) for each in chosen]
 
     def _hits(self, queries: Sequence[str], without: Sequence["NDArray[np.int64]"], ground: "_Ground") -> "Hits":
         """The last_rank best documents of each query, none of them of the families of its positives."""
@@ -138,16 +135,20 @@ class Mine(Stage):
             for score in own.tolist()
         ]
 
-    def _candidates(self, hits: "Hits", number: int, corpus: "Corpus") -> Iterator[tuple[Document, float]]:
-        """The documents of the window for one row, best first, each with its score."""
-        name = {"bm25": "bm25", "dense": "cosine", "fused": "rrf"}[self.retriever]
-        for rank in range(self.first_rank, min(self.last_rank, hits.indices.shape[1]) + 1):
-            position, score = int(hits.indices[number, rank - 1]), round(float(hits.scores[number, rank - 1]), 5)
+    def _fit(self, hits: "Hits", number: int, bound: float, corpus: "Corpus") -> Iterator[tuple[int, float, Document]]:
+        """The documents of the window for one row that score at most `bound`, best first: rank, score, document."""
+        window = slice(self.first_rank - 1, self.last_rank)
+        found = zip(hits.indices[number, window].tolist(), hits.scores[number, window].tolist(), strict=True)
+        for rank, (position, score) in enumerate(found, start=self.first_rank):
             if position < 0:
                 return
-            document = corpus.documents[position]
-            scores, meta = {**document.scores, name: score}, {**document.meta, "rank": rank}
-            yield replace(document, origin="mined", scores=scores, meta=meta), score
+            if round(score, 5) <= bound:
+                yield rank, round(score, 5), corpus.documents[position]
+
+    def _negative(self, rank: int, score: float, document: Document) -> Document:
+        name = {"bm25": "bm25", "dense": "cosine", "fused": "rrf"}[self.retriever]
+        scores, meta = {**document.scores, name: score}, {**document.meta, "rank": rank}
+        return replace(document, origin="mined", scores=scores, meta=meta)
 
 
 @dataclass(frozen=True, slots=True)
