@@ -7,11 +7,13 @@ gives the same bytes.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import yaml
 
 from synth.scores import Evaluation, Score, notes
+from synth.yaml12 import read_yaml
 
 HUB_TASKS = {
     "retrieval": "text-retrieval",
@@ -79,6 +81,7 @@ def text(about: About, content: Content) -> str:
         _languages(content),
         _columns(),
         _funnel(about),
+        _held_against(about),
         _made(about),
     ]
     return "\n".join(part for part in parts if part)
@@ -177,6 +180,21 @@ def _columns() -> str:
         ),
     ]
     return f"## Columns\n\n{_table(('column', 'holds'), rows)}"
+
+
+def _held_against(about: About) -> str:
+    """Which evaluation data the rows were held against, and whether its documents may be in them."""
+    steps = read_yaml(about.recipe_text, "recipe").get("steps", []) if about.recipe_text else []
+    lines = [_held(step) for step in steps if step.get("use") == "decontamination" and step.get("against")]
+    return f"## Evaluation data\n\n{''.join(lines)}" if lines else ""
+
+
+def _held(step: Mapping[str, Any]) -> str:
+    """A line for one step of decontamination; of a path its last part alone."""
+    sets = ", ".join(_plain(PurePath(str(name)).name) for name in step["against"])
+    if step.get("corpus", "blind") == "seen":
+        return f"- Corpus-seen for {sets}: rows with a query of it were dropped; its documents may be in the rows.\n"
+    return f"- Corpus-blind to {sets}: rows with a query or a document of it were dropped.\n"
 
 
 def _funnel(about: About) -> str:

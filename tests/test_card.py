@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from huggingface_hub import DatasetCard
 
 from synth.card import NOTHING, About, Content, Fate, text, with_evaluation, without_secrets
@@ -46,6 +48,15 @@ def test_the_card_tells_counts_reasons_models_and_the_recipe() -> None:
         "Licence: unknown",
     ):
         assert line in card
+
+
+def test_the_card_says_whether_test_documents_may_be_in_the_rows() -> None:
+    steps = "- {use: decontamination, against: [./sets/a|b, hf://me/c], corpus: blind}\n"
+    steps += "- {use: decontamination, name: again, against: [/home/me/d], corpus: seen}\n"
+    card = text(replace(ABOUT, recipe_text=f"steps:\n{steps}"), CONTENT)
+    assert "- Corpus-blind to a&#124;b, c: rows with a query or a document of it were dropped." in card
+    assert "- Corpus-seen for d: rows with a query of it were dropped; its documents may be in the rows." in card
+    assert "## Evaluation data" not in text(ABOUT, CONTENT)
 
 
 def test_a_licence_that_was_told_is_told() -> None:
