@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from synth.errors import RecipeError
 from synth.scores import Evaluation, Score, notes
 from synth.yaml12 import read_yaml
 
@@ -184,9 +185,18 @@ def _columns() -> str:
 
 def _held_against(about: About) -> str:
     """Which evaluation data the rows were held against, and whether its documents may be in them."""
-    steps = read_yaml(about.recipe_text, "recipe").get("steps", []) if about.recipe_text else []
-    lines = [_held(step) for step in steps if step.get("use") == "decontamination" and step.get("against")]
+    lines = [_held(step) for step in _steps(about) if step.get("use") == "decontamination" and step.get("against")]
     return f"## Evaluation data\n\n{''.join(lines)}" if lines else ""
+
+
+def _steps(about: About) -> list[Mapping[str, Any]]:
+    """The steps of the recipe; none of a text that is no recipe."""
+    try:
+        plain = read_yaml(about.recipe_text, "recipe")
+    except RecipeError:
+        return []
+    steps = plain.get("steps", []) if isinstance(plain, dict) else []
+    return [step for step in steps if isinstance(step, dict)]
 
 
 def _held(step: Mapping[str, Any]) -> str:
