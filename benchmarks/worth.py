@@ -34,7 +34,7 @@ from synth.registry import find_stage
 from synth.retrieval import Corpus, Dense
 from synth.stage import Context, RowList, Source
 from synth.stages.from_corpus import FromCorpus
-from synth.training import TrainOptions
+from synth.training import TrainOptions, static
 from synth.training.trainer import train
 from synth.types import Document, Dropped, Example, row_id
 
@@ -103,6 +103,7 @@ def main() -> None:
         print(table([json.loads(line) for line in given.table.read_text(encoding="utf-8").splitlines()]))
         return
     arms = given.arms.split(";") if given.arms else list(ARMS)
+    static.learn_tokenizer = Vocabularies()
     for seed in map(int, given.seeds.split(",")):
         for name in given.sets.split(","):
             bench = Bench(given.data, name, seed)
@@ -112,6 +113,23 @@ def main() -> None:
                     with given.output.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(line) + "\n")
                     print(line, file=sys.stderr, flush=True)
+
+
+class Vocabularies:
+    """The vocabulary of a corpus is the same for every arm: it is learned once."""
+
+    def __init__(self) -> None:
+        self._learned: dict[tuple[int, int, int], str] = {}
+        self._learn = static.learn_tokenizer
+
+    def __call__(self, texts: Sequence[str], size: int) -> Any:
+        """The tokenizer, a copy of its own for each caller."""
+        from tokenizers import Tokenizer
+
+        key = (len(texts), hash(tuple(texts)), size)
+        if key not in self._learned:
+            self._learned[key] = self._learn(texts, size).to_str()
+        return Tokenizer.from_str(self._learned[key])
 
 
 class Bench:
