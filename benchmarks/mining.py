@@ -1,14 +1,14 @@
 """consistency and mine beside sentence-transformers' mine_hard_negatives, over the same documents, rows and vectors.
 
     python benchmarks/mining.py --documents 100000 --rows 100000
-    python benchmarks/mining.py --corpus corpus.jsonl --rows 5000 --tools dense peer
+    python benchmarks/mining.py --corpus corpus.jsonl --rows 5000 --tools mine:dense peer
 
 Documents are made-up words, half of them of the document's topic, or with --corpus the texts of a BEIR corpus; a row's
 query is words out of its positive and of its topic, so that some negatives are nearer than the margin allows. The
 embedder is a static one with a vector at random for each word. Each tool runs in a process of its own and measures
-itself, from reading the rows to the last one given: all embed documents and queries once, with 1,024 texts at a time,
-and take 5 negatives of the first 100 with a relative margin of 0.05. `dense` and `bm25` are synth's two steps, one
-after the other as in a run; `peer` is mine_hard_negatives without faiss, giving n-tuples.
+itself, from reading documents and rows to the last row given, index and vectors included; all embed 1,024 texts at a
+time and take 5 negatives of the first 100, `mine:dense` and `peer` with a relative margin of 0.05. `peer` is
+mine_hard_negatives without faiss, giving n-tuples. In a run mine finds the index that consistency made.
 
 A row is lost where it comes out of a miner no more, short where it has fewer than 5 negatives.
 """
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ import numpy as np
 BLOCK = 1000
 TOPICS, TOPIC_WORDS = 1000, 60
 NEGATIVES, DEPTH, MARGIN = 5, 100, 0.05
-Told = dict[str, dict[str, float]]
-"""What each step took and gave, by its name."""
+TOOLS = ["mine:dense", "peer", "consistency:dense", "mine:bm25", "consistency:bm25"]
+Told = dict[str, float]
+"""What a tool took and gave."""
 
 
 def main() -> None:
@@ -45,14 +46,13 @@ def main() -> None:
         count = write(folder, pairs(given.documents, given.corpus), given.rows)
         write_embedder(folder, given.dims)
         print(f"{count:,} documents, {min(count, given.rows):,} rows, {given.dims} dimensions\n")
-        print("| tool | step | min | min CPU | peak GB | rows out | dropped | lost | short |")
-        print("|---|---|---|---|---|---|---|---|---|")
+        print("| tool | min | min CPU | peak GB | rows out | dropped | lost | short |")
+        print("|---|---|---|---|---|---|---|---|")
         quiet = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # as `synth run` has it: waiting threads burn no time
         for tool in given.tools:
             command = [sys.executable, __file__, "--tool", tool, "--folder", str(folder)]
             subprocess.run(command, check=True, stdout=sys.stderr, env=quiet)
-            for step, told in json.loads((folder / f"{tool}.json").read_text()).items():
-                print(_line(tool, step, told), flush=True)
+            print(_line(tool, json.loads((folder / f"{tool}.json").read_text())), flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -61,16 +61,16 @@ def _arguments() -> argparse.Namespace:
     reads.add_argument("--rows", type=int, default=100_000)
     reads.add_argument("--dims", type=int, default=256)
     reads.add_argument("--corpus", type=Path, help="a BEIR corpus.jsonl whose texts are taken")
-    reads.add_argument("--tools", nargs="*", default=["dense", "peer", "bm25"], help="dense peer bm25")
+    reads.add_argument("--tools", nargs="*", default=TOOLS, help=" ".join(TOOLS))
     reads.add_argument("--folder", type=Path, help="where to work [default: a temporary folder]")
     reads.add_argument("--tool", help=argparse.SUPPRESS)
     return reads.parse_args()
 
 
-def _line(tool: str, step: str, told: Mapping[str, float]) -> str:
+def _line(tool: str, told: Told) -> str:
     took = f"{told['wall_s'] / 60:.2f} | {told['cpu_s'] / 60:.2f} | {told['peak_gb']:.2f}"
     counts = " | ".join(f"{told[name]:,.0f}" for name in ("rows", "dropped", "lost", "short"))
-    return f"| {tool} | {step} | {took} | {counts} |"
+    return f"| {tool} | {took} | {counts} |"
 
 
 def pairs(documents: int, corpus: Path | None) -> Iterator[tuple[str, str]]:
@@ -144,15 +144,11 @@ def _rows(folder: Path, name: str) -> Any:
 
 def _measure(tool: str, folder: Path) -> None:
     """Mine with one tool, in this process, and write down what it took and gave."""
-    told = by_peer(folder) if tool == "peer" else by_synth(folder, tool)
-    (folder / f"{tool}.json").write_text(json.dumps(told))
-
-
-def _took(step: Callable[[], dict[str, float]]) -> dict[str, float]:
+    ready = by_peer(folder) if tool == "peer" else by_synth(folder, *tool.split(":"))
     begun, wall = time.process_time(), time.monotonic()
-    given = step()
-    told = {"cpu_s": time.process_time() - begun, "wall_s": time.monotonic() - wall, "peak_gb": _peak_gb()}
-    return {"dropped": 0, "lost": 0, "short": 0, **given, **told}
+    given = {"dropped": 0, "lost": 0, "short": 0, **ready()}
+    took = {"cpu_s": time.process_time() - begun, "wall_s": time.monotonic() - wall, "peak_gb": _peak_gb()}
+    (folder / f"{tool}.json").write_text(json.dumps({**given, **took}))
 
 
 def _peak_gb() -> float:
@@ -161,43 +157,40 @@ def _peak_gb() -> float:
     return int(status["VmHWM"].split()[0]) * 1024 / 1e9
 
 
-def by_synth(folder: Path, retriever: str) -> Told:
-    """The two steps over rows that lie in a file; the first one's time holds making the index."""
+def by_synth(folder: Path, name: str, retriever: str) -> Callable[[], Told]:
+    """One of the two steps, over documents and rows that lie in files."""
     from synth.embedder import load
-    from synth.filters.consistency import Consistency
+    from synth.registry import find_stage
     from synth.retrieval import Corpus
-    from synth.stage import Context, Stage
-    from synth.stages.mine import Mine
+    from synth.stage import Context
     from synth.types import Dropped
 
-    embedder = {"embedder": "static"} if retriever == "dense" else {}
-    margin = {"relative_margin": MARGIN} if retriever == "dense" else {}
-    held: list[Corpus] = []
+    options: dict[str, object] = {"retriever": retriever}
+    if retriever == "dense":
+        options["embedder"] = "static"
+    if name == "mine":
+        options |= {"negatives": NEGATIVES, "last_rank": DEPTH}
+        options |= {"relative_margin": MARGIN} if retriever == "dense" else {}
+    step = find_stage(name, Path()).model_validate(options)
+    model = load(str(folder / "embedder"))
 
-    def corpus() -> Corpus:
-        if not held:
-            held.append(Corpus([row.positive for row in _rows(folder, "corpus")]))
-        return held[0]
-
-    context = Context(embedders={"static": load(str(folder / "embedder"))}, corpus_of=corpus)
-
-    def ran(step: Stage) -> dict[str, float]:
+    def ran() -> Told:
+        corpus = Corpus([row.positive for row in _rows(folder, "corpus")])
+        context = Context(embedders={"static": model}, corpus_of=lambda: corpus)
         rows = _rows(folder, "rows")
         kept = dropped = short = 0
         for outcome in step.run(rows, context):
-            dropped += isinstance(outcome, Dropped)
-            kept += not isinstance(outcome, Dropped)
-            short += isinstance(step, Mine) and not isinstance(outcome, Dropped) and len(outcome.negatives) < NEGATIVES
+            if isinstance(outcome, Dropped):
+                dropped += 1
+            else:
+                kept += 1
+                short += name == "mine" and len(outcome.negatives) < NEGATIVES
         return {"rows": kept, "dropped": dropped, "lost": len(rows) - kept - dropped, "short": short}
 
-    steps = [
-        Consistency.model_validate({"retriever": retriever, **embedder}),
-        Mine.model_validate({"retriever": retriever, "negatives": NEGATIVES, "last_rank": DEPTH, **embedder, **margin}),
-    ]
-    return {type(step).__name__.lower(): _took(lambda step=step: ran(step)) for step in steps}
+    return ran
 
 
-def by_peer(folder: Path) -> Told:
+def by_peer(folder: Path) -> Callable[[], Told]:
     """Mine with sentence-transformers, over the same documents, queries and model."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer
@@ -205,7 +198,7 @@ def by_peer(folder: Path) -> Told:
 
     model = SentenceTransformer(str(folder / "embedder"), device="cpu")
 
-    def ran() -> dict[str, float]:
+    def ran() -> Told:
         rows = [(row.query, row.positive.text) for row in _rows(folder, "rows")]
         found = mine_hard_negatives(
             Dataset.from_dict({"query": [query for query, _ in rows], "positive": [text for _, text in rows]}),
@@ -220,7 +213,7 @@ def by_peer(folder: Path) -> Told:
         )
         return {"rows": len(found), "lost": len(rows) - len(found)}
 
-    return {"mine_hard_negatives": _took(ran)}
+    return ran
 
 
 if __name__ == "__main__":

@@ -89,14 +89,14 @@ def off_topic(row: Example, dice: random.Random, pool: list[Document]) -> Exampl
     return replace(row, negatives=tuple(replace(each, origin="mined") for each in drawn[: len(row.negatives)]))
 
 
-PLANTS: dict[str, tuple[Plant, str, tuple[float, ...]]] = {
-    "positives doubled": (doubled, "longer", (1, 0.5, 0.25)),
-    "negatives cut": (cut, "longer", (1, 0.5, 0.25)),
-    "copied": (copied, "copied", (1, 0.5, 0.25)),
-    "marker": (marker, "source", (1, 0.5, 0.25)),
-    "one written, marked": (one_written, "written", (1, 0.5, 0.25)),
-    "one written, unmarked": (one_plain, "", (1,)),
-    "off topic": (off_topic, "off_topic", (1, 0.5, 0.25)),
+PLANTS: dict[str, tuple[Plant, tuple[float, ...]]] = {
+    "positives doubled": (doubled, (1, 0.5, 0.25)),
+    "negatives cut": (cut, (1, 0.5, 0.25)),
+    "copied": (copied, (1, 0.5, 0.25)),
+    "marker": (marker, (1, 0.5, 0.25)),
+    "one written, marked": (one_written, (1, 0.5, 0.25)),
+    "one written, unmarked": (one_plain, (1,)),
+    "off topic": (off_topic, (1, 0.5, 0.25)),
 }
 
 
@@ -123,7 +123,7 @@ def table(folder: Path) -> None:
     for name in (*TUNED, *others):
         rows, pool = honest(name, folder)
         line(name, "nothing", rows)
-        for trick, (plant, _, shares) in PLANTS.items() if name in PLANTED else ():
+        for trick, (plant, shares) in PLANTS.items() if name in PLANTED else ():
             for share in shares:
                 line(name, f"{trick}, {share:.0%}", list(planted(rows, pool, plant, share)))
 

@@ -2,7 +2,7 @@
 
     measure(rows)["longer"]   ->  value 0.93: the longer document is the positive in 93% of pairs
     measure(rows)["source"]   ->  value 0.88: a classifier that never sees the query tells the positive in 88% of pairs
-    measure(rows).telling[0]  ->  the word 'notably' stands in 2% of the positives and 93% of the negatives
+    measure(rows).telling[0]  ->  the word 'notably' stands in 2% of positives and 93% of negatives
 
 A model that is trained on such rows learns the trick. Labels of NLI sets could be told from the hypothesis alone
 (Gururangan et al. 2018, arXiv 1803.02324; Poliak et al. 2018, arXiv 1805.01042), hard negatives of image captions from
@@ -90,12 +90,11 @@ class Telling:
         """One plain clause.
 
         >>> Telling("notably", 0.02, 0.93).said
-        "the word 'notably' stands in 2% of the positives and 93% of the negatives"
+        "the word 'notably' stands in 2% of positives and 93% of negatives"
         """
-        kind, shares = "mark" if _MARK.fullmatch(self.word) else "word", (self.positives, self.negatives)
-        return "the {} {!r} stands in {:.0%} of the positives and {:.0%} of the negatives".format(
-            kind, self.word, *shares
-        )
+        kind = "mark" if _MARK.fullmatch(self.word) else "word"
+        shares = f"{self.positives:.0%} of positives and {self.negatives:.0%} of negatives"
+        return f"the {kind} {self.word!r} stands in {shares}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,11 +343,11 @@ class _Blind:
 
     def _score(self, document: Document, row: Example) -> float:
         """How much it looks like a positive to a model that has not seen it or its kin."""
-        if document.full_text not in self._scores:
-            has = self._counter.transform([document.full_text])
-            weights = self._weights[self._folds.get(self.texts.named(document, row), 0)]
-            return round(float((has @ weights)[0]) / math.sqrt(has.sum()), 6)
-        return self._scores[document.full_text]
+        if document.full_text in self._scores:
+            return self._scores[document.full_text]
+        weights, known = self._weights[self._folds.get(self.texts.named(document, row), 0)], self._counter.vocabulary_
+        has = sorted({known[token] for token in _tokens(document.full_text) if token in known})
+        return round(float(weights[has].sum()) / math.sqrt(len(has)), 6)
 
     def read(self, row: Example) -> dict[str, Reading]:
         """How far the positives of one row are told from its negatives."""

@@ -41,6 +41,11 @@ def test_signatures_are_those_of_datasketch() -> None:
         assert signs[number].tolist() == theirs.hashvalues.tolist()
 
 
+def test_a_shingle_counts_once_however_often_it_stands() -> None:
+    assert shingles("la la la la").tolist() == sorted(set(shingles("la la la la la la").tolist()))
+    assert jaccard("la la la la", "la la la la la la") == 1
+
+
 def test_jaccard_is_the_share_of_common_shingles() -> None:
     # " nile " has the runs " nil", "nile", "ile "; " niles " has " nil", "nile", "iles", "les "
     assert jaccard("Nile", "niles!") == pytest.approx(2 / 5)

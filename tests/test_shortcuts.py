@@ -88,8 +88,8 @@ def test_a_planted_trick_is_found_and_others_are_not(plant: Callable[[Example], 
 def test_the_word_that_tells_is_named() -> None:
     telling = measure(map(marked, rows())).telling
     assert {each.said for each in telling[:2]} == {
-        "the word 'notably' stands in 0% of the positives and 100% of the negatives",
-        "the mark '—' stands in 0% of the positives and 100% of the negatives",
+        "the word 'notably' stands in 0% of positives and 100% of negatives",
+        "the mark '—' stands in 0% of positives and 100% of negatives",
     }
 
 

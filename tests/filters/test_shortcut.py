@@ -95,9 +95,7 @@ def test_a_trick_is_told_with_its_bound_and_all_rows_pass(
 def test_the_words_that_give_away_are_told() -> None:
     said: list[str] = []
     outcomes(map(marked, rows()), said)
-    told = [
-        line for line in said if "the word 'notably' stands in 0% of the positives and 100% of the negatives" in line
-    ]
+    told = [line for line in said if "the word 'notably' stands in 0% of positives and 100% of negatives" in line]
     assert [line.partition(":")[0] for line in told] == ["blind", "source"]
 
 

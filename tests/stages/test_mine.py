@@ -131,8 +131,10 @@ def test_the_same_text_comes_once_among_the_negatives() -> None:
 
 def test_the_window_leaves_out_better_and_worse_ranks() -> None:
     corpus = rivers()
+    (every,) = mined([row(corpus[3])], context(corpus), last_rank=8, negatives=8)
     (found,) = mined([row(corpus[3])], context(corpus), first_rank=3, last_rank=5, negatives=3)
     assert [document.meta["rank"] for document in found.negatives] == [3, 4, 5]
+    assert ids(found) == ids(every)[2:5]
 
 
 @pytest.mark.parametrize("margin", [{"relative_margin": 0.3}, {"absolute_margin": 0.25}])
