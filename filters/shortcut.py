@@ -2,7 +2,7 @@
 
     longer: the longer document is the positive in 93% of pairs (from 91% to 95% at 95 %), at most 70% expected
     source: a classifier that never sees the query tells the positive in 88% of pairs (from 85% to 91% at 95 %), at
-            most 70% expected: the word 'notably' stands in 2% of the positives and 93% of the negatives
+            most 70% expected: the word 'notably' stands in 2% of positives and 93% of negatives
 
 NLI sets were solved from the hypothesis alone (Gururangan et al. 2018, arXiv 1803.02324; Poliak et al. 2018,
 1805.01042), and negatives that a model wrote are told by their style (CausalNeg, arXiv 2606.01304).
