@@ -83,6 +83,11 @@ class Shortcut(Stage):
         """Only where BM25's first places in it are bounded."""
         return self.most_bm25_easy is not None
 
+    def content_read(self, ctx: Context) -> str:
+        """Nothing; raises MissingExtra, before anything runs, where what its classifier needs is not installed."""
+        need("sklearn", "train", "shortcut")
+        return super().content_read(ctx)
+
     def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
         """Measure, then warn, drop or stop. A RecipeError that names the tricks where it stops."""
         need("sklearn", "train", "shortcut")
