@@ -262,6 +262,7 @@ def _head(scores: dict[tuple[str, str, int], dict[str, Any]]) -> list[str]:
 
 def _lines(scores: dict[tuple[str, str, int], dict[str, Any]]) -> list[str]:
     arms = [arm for arm in dict.fromkeys(arm for arm, _, _ in scores) if arm != "none"]
+    tests = list(dict.fromkeys(test for _, test, _ in scores))
     told = {arm: worth(scores, arm) for arm in arms}
     lines = []
     for arm, adjusted in holm({arm: each["p"] for arm, each in told.items()}).items():
@@ -270,7 +271,7 @@ def _lines(scores: dict[tuple[str, str, int], dict[str, Any]]) -> list[str]:
         kept, faults = fmean(e["kept"] / e["of"] for e in mine), fmean(e["faults"] for e in mine)
         name = f"{arm} (over {AGAINST[arm]})" if arm in AGAINST else arm
         spread = f"{each['low']:+.4f} to {each['high']:+.4f}"
-        sets = " | ".join(f"{mean:+.4f}" for mean in each["sets"].values())
+        sets = " | ".join(f"{each['sets'][test]:+.4f}" if test in each["sets"] else "" for test in tests)
         lines.append(
             f"| {name} | {kept:.0%} | {faults:.0%} | {each['mean']:+.4f} | {spread} | {each['p']:.4f} | {adjusted:.4f} "
             f"| {each['seen']:.4f} | {sets} |"
@@ -287,12 +288,12 @@ def worth(scores: dict[tuple[str, str, int], dict[str, Any]], arm: str) -> dict[
     for (name, test, seed), each in scores.items():
         if name == arm and (base, test, seed) in scores:
             by_set.setdefault(test, []).append(each["ndcg"] - scores[base, test, seed]["ndcg"])
+    by_set = {test: of for test, of in by_set.items() if len(of) > 1}
     means = {test: fmean(of) for test, of in by_set.items()}
-    spreads = [variance(of) / len(of) for of in by_set.values() if len(of) > 1]
+    spreads = [variance(of) / len(of) for of in by_set.values()]
     error = math.sqrt(sum(spreads)) / len(by_set)
-    freedom = max(
-        sum(spreads) ** 2 / sum(s**2 / (len(of) - 1) for s, of in zip(spreads, by_set.values(), strict=True)), 1
-    )
+    parts = sum(s**2 / (len(of) - 1) for s, of in zip(spreads, by_set.values(), strict=True))
+    freedom = max(sum(spreads) ** 2 / parts, 1) if parts else 1  # Welch and Satterthwaite
     mean = fmean(means.values())
     t = stats.t(freedom)
     half = t.ppf(0.975) * error
