@@ -1,6 +1,7 @@
 """What tests share: the command line in this process, and small real corpora on disk."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,12 @@ CORPUS = {
     "salt": "Salt melts ice because salty water freezes at a lower temperature. Below minus twenty it fails.",
     "moss": "Moss has no roots. It drinks through its leaves and can dry out for months without dying.",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Ctrl-C reaches the tests and what they start, also where they were started in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
