@@ -37,7 +37,7 @@ CORPUS = {
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
-    """Ctrl-C reaches the tests and what they start, also where they were started in the background, which ignores it."""
+    """Ctrl-C reaches the tests and what they start, also where they run in the background, which ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
