@@ -1,6 +1,6 @@
 """What each filter is worth: a model trained from nothing with it and without it, on dev splits, over several seeds.
 
-    python benchmarks/worth.py DATA --seeds 1,2,3,4,5 --output worth.jsonl
+    python benchmarks/worth.py DATA --seeds 1,2,3,4,5 --output worth.jsonl     # goes on where it was: adds what is not there
     python benchmarks/worth.py DATA --table worth.jsonl
 
 DATA is a folder of BEIR folders: scifact (train qrels), nfcorpus (dev), xquad-es, -tr, -vi. Rows are cut out of the
@@ -100,19 +100,25 @@ def main() -> None:
     reads.add_argument("--table", type=Path, help="print the table of this file and end")
     given = reads.parse_args()
     if given.table:
-        print(table([json.loads(line) for line in given.table.read_text(encoding="utf-8").splitlines()]))
+        print(table(_read(given.table)))
         return
     arms = given.arms.split(";") if given.arms else list(ARMS)
+    there = _read(given.output) if given.output.exists() else []
+    done = {(each["set"], each["seed"], each["rows"], each["arm"]) for each in there}
     static.learn_tokenizer = Vocabularies()
     for seed in map(int, given.seeds.split(",")):
         for name in given.sets.split(","):
             bench = Bench(given.data, name, seed)
             for kind in given.rows.split(","):
-                for arm, found in bench.run(kind, arms):
+                for arm, found in bench.run(kind, [arm for arm in arms if (name, seed, kind, arm) not in done]):
                     line = {"set": name, "seed": seed, "rows": kind, "arm": arm, **found}
                     with given.output.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(line) + "\n")
                     print(line, file=sys.stderr, flush=True)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 class Vocabularies:
