@@ -1,6 +1,6 @@
 """What each filter is worth: a model trained from nothing with it and without it, on dev splits, over several seeds.
 
-    python benchmarks/worth.py DATA --seeds 1,2,3,4,5 --output worth.jsonl     # goes on where it was: adds what is not there
+    python benchmarks/worth.py DATA --seeds 1,2,3,4,5 --output worth.jsonl     # adds what it lacks
     python benchmarks/worth.py DATA --table worth.jsonl
 
 DATA is a folder of BEIR folders: scifact (train qrels), nfcorpus (dev), xquad-es, -tr, -vi. Rows are cut out of the

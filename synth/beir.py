@@ -29,6 +29,7 @@ class TestSet:
     """Queries with judged documents. `qrels[query_id][doc_id]` is a grade; above 0 is relevant.
 
     Only queries with a relevant document in this split are here. `documents` is None where the folder holds no corpus.
+    `left_out` are the ids of queries that were taken out, since a model was shown them.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the class for a test
@@ -38,6 +39,7 @@ class TestSet:
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
     documents: tuple[Document, ...] | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

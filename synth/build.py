@@ -10,7 +10,7 @@ outputs/<recipe>-<hash>/
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
@@ -32,6 +32,7 @@ from synth.pipeline import Pipeline
 from synth.prices import check_priced
 from synth.progress import Show
 from synth.recipe import Recipe
+from synth.resemblance import folded
 from synth.scores import Evaluation, notes, table
 from synth.splits import validation_ids
 from synth.stage import Context, Rows
@@ -68,6 +69,8 @@ class Build:
     seconds: float = 0.0
     rows_only: bool = False
     """True where it ends with the export: nothing is trained."""
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    """Of each test set the ids of the queries that models were shown as examples, which are not measured."""
 
     def summary(self) -> dict[str, Any]:
         """What `run.json` holds."""
@@ -88,6 +91,7 @@ class Build:
             "usd": round(usage["usd"], 6) if self.pipeline.models.priced else None,
             "exported": self.exported,
             "evaluation": self.evaluation.to_json()["scores"] if self.evaluation else [],
+            "left_out": self.left_out,
             "warnings": self.pipeline.warnings,
             "figures": {run.step.name: run.figures for run in runs if run.figures},
             "quality": self.quality.to_json() if self.quality else None,
@@ -102,6 +106,8 @@ class Build:
             console.print(table(self.evaluation))
             for line in notes(self.evaluation):
                 console.print(line, soft_wrap=False)
+            for label, ids in self.left_out.items():
+                console.print(f"{label}: {len(ids)} queries were shown to a model as examples and are left out")
         console.print()
         for name, place in self.exported.items():
             console.print(f"{name:<10} {place}", soft_wrap=True)
@@ -161,6 +167,7 @@ def build(recipe: Recipe, folder: Path | None, show: Show, *, replies: Path = RE
 def carry_out(done: Build, tests: Sequence[TestSet] = (), *, publish: bool = False) -> Build:
     """Do what of a build is not done yet, alone in its folder, and write down what came of it. Raises SynthError."""
     recipe, folder, show = done.recipe, done.folder, done.show
+    done.left_out = {test.label: list(test.left_out) for test in tests if test.left_out}
     check_ours(folder)
     with locked(folder, lambda: show.say(f"another run works in {folder}; waiting for it")):
         begun, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
@@ -241,7 +248,18 @@ def test_sets(recipe: Recipe) -> list[TestSet]:
         raise RecipeError(f"{recipe.name}: train: base: there is no model in {_beside(recipe, head.train.base)}")
     if head.evaluate and head.train is None:
         raise RecipeError(f"{recipe.name}: `evaluate:` measures a trained model: add `train: {{base: static}}`")
-    return [read_test_set(str(_beside(recipe, place))) for place in head.evaluate]
+    shown = {folded(text) for step in recipe.steps for text in step.stage.shows(recipe.context(step))}
+    tests = [read_test_set(str(_beside(recipe, place))) for place in head.evaluate]
+    return [_unseen(test, shown, recipe.name) for test in tests]
+
+
+def _unseen(test: TestSet, shown: set[str], name: str) -> TestSet:
+    """The test set without the queries that were shown to a model as examples. Raises RecipeError if none is left."""
+    queries = {query_id: text for query_id, text in test.queries.items() if folded(text) not in shown}
+    if not queries:
+        raise RecipeError(f"{name}: every query of {test.label} is shown to a model as an example; measure on others")
+    gone = tuple(sorted(test.queries.keys() - queries.keys()))
+    return replace(test, queries=queries, qrels={name: test.qrels[name] for name in queries}, left_out=gone)
 
 
 def _sources_first(recipe: Recipe) -> None:

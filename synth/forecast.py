@@ -60,7 +60,7 @@ def rehearse(recipe: Recipe, within_s: float | None = None) -> Rehearsal:
 def _context(step: Step, seen: Rehearsal, recorder: Recorder) -> Context:
     recipe, warn = seen.recipe, seen.warnings.append
     roles = dict.fromkeys(step.stage.backends_used(), recorder)
-    return Context(step=step.name, seed=recipe.head.seed, source=recipe.source, backends=roles, warn=warn)
+    return recipe.context(step, backends=roles, warn=warn)
 
 
 def _read(step: Step, seen: Rehearsal) -> list[Example]:

@@ -79,10 +79,8 @@ class Pipeline:
 
     def context(self, run: StepRun) -> Context:
         """What a step is handed."""
-        return Context(
-            step=run.step.name,
-            seed=self.recipe.head.seed,
-            source=self.recipe.source,
+        return self.recipe.context(
+            run.step,
             backends=self.models.of_step(lambda: run.key, run.usage),
             embedders=self._embedders,
             corpus_of=self.corpus,

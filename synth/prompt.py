@@ -11,17 +11,20 @@
     Document: {{ document }}
 
 A line `[system]` or `[user]` opens a part. Parts are split before anything is filled in, and what is filled in is
-never parsed, so a document can open no part and run no template. Of Jinja there are `if`, `for`, comparisons and the
+never parsed, so a document can open no part and run no template. Between the lines `[shuffled]` and `[end]` stand
+points, each of which begins with `- `: they come in another order for each request, since models heed the first ones
+most; a point that comes out empty is left out. Of Jinja there are `if`, `for`, comparisons and the
 filters `join`, `length` and `trim`. A name that is used and not declared is an error when the prompt is loaded, and so
 is a name that is declared and not used.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from random import Random
 from typing import Any, Literal, NamedTuple
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
@@ -43,6 +46,9 @@ FILTERS = ("join", "length", "trim")
 Role = Literal["system", "user"]
 
 _PART = re.compile(r"^\[(system|user)\][ \t]*$", re.MULTILINE)
+_SHUFFLED = re.compile(r"^\[shuffled\][ \t]*\n(.*?)^\[end\][ \t]*$\n?", re.MULTILINE | re.DOTALL)
+_POINT = re.compile(r"^(?=- )", re.MULTILINE)
+_MARKS = re.compile(r"^\[(?:shuffled|end)\][ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.MULTILINE | re.DOTALL)
 _NODES = (
     nodes.Template | nodes.Output | nodes.TemplateData | nodes.Name | nodes.Const | nodes.If | nodes.For | nodes.Getattr
@@ -56,11 +62,17 @@ class _Part(NamedTuple):
     line: int
 
 
+Filled = Template | str
+"""A template, or its text where that is the same whatever is filled in."""
+Piece = Filled | tuple[Filled, ...]
+"""What a part is made of: texts in their order, and points whose order is drawn."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A prompt that has been read and checked.
 
-    A part in which nothing is filled in is its text. `declared` is every name that the body may use: what it reads, and
+    `declared` is every name that the body may use: what it reads, and
     its axes. `answer` is the pydantic model of what it returns, `schema` the same as JSON schema, `text_hash` the hash
     of the whole file: a change of wording is a change of behaviour, so it is part of the key of each step that uses it.
     """
@@ -68,11 +80,16 @@ class Prompt:
     name: str
     path: Path
     header: Header
-    parts: tuple[tuple[Role, Template | str], ...]
+    parts: tuple[tuple[Role, tuple[Piece, ...]], ...]
     schema: Mapping[str, Any]
     answer: type[BaseModel]
     text_hash: str
     declared: frozenset[str]
+
+    @property
+    def is_shuffled(self) -> bool:
+        """True where it has points that come in another order for each request."""
+        return any(isinstance(piece, tuple) for _, pieces in self.parts for piece in pieces)
 
     @classmethod
     def load(cls, name: str, folder: Path = Path()) -> "Prompt":
@@ -87,10 +104,11 @@ class Prompt:
             raise RecipeError(f"{path}: the prompt cannot be read: {error}") from error
         return parse_prompt(text, name.removesuffix(".jinja"), path)
 
-    def render(self, values: Mapping[str, Any]) -> tuple[Message, ...]:
+    def render(self, values: Mapping[str, Any], order: Random | None = None) -> tuple[Message, ...]:
         """The messages for these values; each declared name must be among them, others are an error too.
 
-        What a text holds that no encoding can carry (half a surrogate pair) is replaced by U+FFFD.
+        What a text holds that no encoding can carry (half a surrogate pair) is replaced by U+FFFD. Points that may come
+        in any order come in the one that `order` draws, or as they are written.
         """
         if values.keys() != self.declared:
             missing, extra = sorted(self.declared - values.keys()), sorted(values.keys() - self.declared)
@@ -98,10 +116,7 @@ class Prompt:
             raise RecipeError(f"prompt {self.name}: {said}; its header declares {', '.join(sorted(self.declared))}")
         plain = {name: encodable(value) if isinstance(value, str) else value for name, value in values.items()}
         try:
-            return tuple(
-                Message(role, part if isinstance(part, str) else part.render(plain).strip())
-                for role, part in self.parts
-            )
+            return tuple(Message(role, _rendered(pieces, plain, order)) for role, pieces in self.parts)
         except (TemplateError, TypeError) as error:
             raise RecipeError(f"prompt {self.name}: it cannot be filled in: {error}") from error
 
@@ -129,12 +144,11 @@ def parse_prompt(text: str, name: str, path: Path) -> Prompt:
     header = _header(fence[1], path)
     parts = _parts(text[fence.end() :], text.count("\n", 0, fence.end()), path)
     _check_names(parts, header, path)
-    environment = _environment()
     return Prompt(
         name=name,
         path=path,
         header=header,
-        parts=tuple((part.role, _ready(environment.from_string(part.body), part.body)) for part in parts),
+        parts=tuple((part.role, tuple(_pieces(part.body))) for part in parts),
         schema=header.schema_of(),
         answer=header.answer_model(),
         text_hash=hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
@@ -172,7 +186,9 @@ def _check_names(parts: list[_Part], header: Header, path: Path) -> None:
     used: set[str] = set()
     for part in parts:
         try:
-            tree = _environment().parse(part.body)
+            tree = _environment().parse(_MARKS.sub("", part.body))
+            for piece in _SHUFFLED.findall(part.body):
+                _check_points(piece, f"{path}: line {part.line + part.body[: part.body.index(piece)].count(chr(10))}")
         except TemplateSyntaxError as error:
             raise RecipeError(f"{path}: line {part.line + error.lineno}: {error.message}") from error
         for node in _walk(tree):
@@ -186,10 +202,44 @@ def _check_names(parts: list[_Part], header: Header, path: Path) -> None:
         raise RecipeError(f"{path}: the header declares {name!r}, which the body does not use; take it out or use it")
 
 
-def _ready(template: Template, body: str) -> Template | str:
-    """The template of a part, or its text where that is the same whatever is filled in."""
-    is_plain = not meta.find_undeclared_variables(_environment().parse(body))
-    return template.render().strip() if is_plain else template
+def _check_points(text: str, place: str) -> None:
+    """Raise RecipeError where what may be shuffled is not two points or more, each a template of its own."""
+    before, *points = _POINT.split(text)
+    if before.strip() or len(points) < 2:
+        raise RecipeError(f"{place}: between [shuffled] and [end] stand two points or more, each beginning with `- `")
+    for point in points:
+        try:
+            _environment().parse(point)
+        except TemplateSyntaxError as error:
+            raise RecipeError(f"{place}: point {point.strip()[:40]!r}: {error.message}") from error
+
+
+def _pieces(body: str) -> Iterator[Piece]:
+    """A part cut at its points that are shuffled."""
+    for number, text in enumerate(_SHUFFLED.split(body)):
+        if number % 2:
+            yield tuple(map(_ready, _POINT.split(text)[1:]))
+        elif text:
+            yield _ready(text)
+
+
+def _ready(text: str) -> Filled:
+    template = _environment().from_string(text)
+    return template if meta.find_undeclared_variables(_environment().parse(text)) else template.render()
+
+
+def _rendered(pieces: Sequence[Piece], values: Mapping[str, Any], order: Random | None) -> str:
+    """A part filled in."""
+    texts = []
+    for piece in pieces:
+        if not isinstance(piece, tuple):
+            texts.append(piece if isinstance(piece, str) else piece.render(values))
+            continue
+        points = [(point if isinstance(point, str) else point.render(values)).strip() for point in piece]
+        if order is not None:
+            order.shuffle(points)
+        texts += [f"{point}\n" for point in points if point.removeprefix("-").strip()]
+    return "".join(texts).strip()
 
 
 def _walk(tree: nodes.Node) -> Iterator[nodes.Node]:
@@ -213,7 +263,11 @@ def _check_node(node: nodes.Node, place: str) -> None:
 def _environment() -> ImmutableSandboxedEnvironment:
     """Jinja for plain text: nothing is escaped, nothing may be called, a name without a value is an error."""
     environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.globals.clear()  # `range`, `namespace` and such: nothing may be called, and each render copies them
     return environment

@@ -8,6 +8,9 @@ It opens the prompt's file, between two lines of three dashes:
     axes:
       form: {question: {weight: 3, means: a full question}, keywords: {means: two to five keywords}}
     returns: {query: {type: string, most: 300, about: the question}}
+
+What an answer returns under the name of a part of a row becomes that part: `query`, `instruction`, `title`, `positive`,
+`negative`, `positives`, `negatives`. Another name can say so: `{part: negative, relevance: 0.3}`.
 """
 
 import re
@@ -24,6 +27,18 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 Kind = Literal["string", "text", "integer", "number", "boolean", "list"]
+Part = Literal["query", "instruction", "title", "positive", "negative", "none"]
+"""What of a row a field of an answer becomes; `none` for what only later prompts and people read."""
+PARTS: dict[str, Part] = {
+    "query": "query",
+    "instruction": "instruction",
+    "title": "title",
+    "positive": "positive",
+    "positives": "positive",
+    "negative": "negative",
+    "negatives": "negative",
+}
+"""The part that a field is by its name alone."""
 
 
 class Returned(BaseModel):
@@ -41,6 +56,11 @@ class Returned(BaseModel):
     most: float | None = Field(default=None, description="largest number, length or count")
     choices: tuple[str, ...] = Field(default=(), description="the only values, of a string or of a list's items")
     optional: bool = Field(default=False, description="asked for like the others, and an answer without it is read too")
+    part: Part | None = Field(default=None, description="the part of a row it becomes; by its own name unless said")
+    relevance: float | str | None = Field(
+        default=None,
+        description="of a document, how relevant it is meant to be: 0 to 1, or the axis whose value says so",
+    )
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> "Returned":
@@ -48,6 +68,8 @@ class Returned(BaseModel):
             raise ValueError(f"least is {self.least:g} and most is {self.most:g}; turn them round")
         if self.choices and self.type not in ("string", "list"):
             raise ValueError(f"choices are for strings and lists, not for {self.type}")
+        if isinstance(self.relevance, float | int) and not 0 <= self.relevance <= 1:
+            raise ValueError(f"relevance is from 0 to 1, or the name of an axis; it is {self.relevance:g}")
         return self
 
     def schema_of(self) -> dict[str, Any]:
@@ -119,7 +141,21 @@ class Value(BaseModel):
 
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="how often, relative to the other values")
     means: str = Field(description="the words that stand in the prompt")
+    in_language: dict[str, str] = Field(
+        default={},
+        description="other words for texts in some languages, by code: characters where no spaces are written",
+    )
+    relevance: float | None = Field(default=None, ge=0, le=1, description="of a document that is asked for with it")
     check: Check | None = Field(default=None, description="what a machine can see of it in the row")
+
+    def words(self, language: str = "") -> str:
+        """What it means, for a text in a language: `zh-Hant` has the words of its own, else those of `zh`.
+
+        >>> Value(means="ten words", in_language={"zh": "twenty characters"}).words("zh-Hant")
+        'twenty characters'
+        """
+        own = self.in_language.get(language)
+        return own or self.in_language.get(language.partition("-")[0], self.means)
 
 
 class Header(BaseModel):
@@ -131,7 +167,23 @@ class Header(BaseModel):
     paper: str = Field(default="", description="whose idea it is, with an arXiv number")
     reads: tuple[str, ...] = Field(default=(), description="the values it is filled with")
     axes: dict[str, dict[str, Value]] = Field(default={}, description="what is drawn for each request: name, values")
+    probability: dict[str, float] = Field(
+        default={}, description="how often an axis is drawn at all; its words are empty otherwise, for `if` to see"
+    )
     returns: dict[str, Returned] = Field(min_length=1, description="the fields of the answer")
+
+    @model_validator(mode="after")
+    def _axes_fit(self) -> "Header":
+        for name, share in self.probability.items():
+            if name not in self.axes or not 0 < share <= 1:
+                raise ValueError(f"probability.{name}: it must be an axis, with a share above 0 and up to 1")
+        for name, returned in self.returns.items():
+            if returned.relevance is not None and self.part_of(name) not in ("positive", "negative"):
+                raise ValueError(f"returns.{name}: relevance is for documents; say `part: positive` or `negative`")
+            if isinstance(returned.relevance, str) and not self._graded(returned.relevance):
+                axis = returned.relevance
+                raise ValueError(f"returns.{name}: relevance: each value of an axis {axis!r} must have a `relevance`")
+        return self
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Header":
@@ -149,6 +201,13 @@ class Header(BaseModel):
             if sum(value.weight for value in values.values()) <= 0:
                 raise ValueError(f"axes.{name}: it has no value with a weight above 0")
         return self
+
+    def _graded(self, axis: str) -> bool:
+        return axis in self.axes and all(value.relevance is not None for value in self.axes[axis].values())
+
+    def part_of(self, name: str) -> Part:
+        """The part of a row that a field of the answer becomes."""
+        return self.returns[name].part or PARTS.get(name, "none")
 
     def schema_of(self) -> dict[str, Any]:
         """The JSON schema of an answer: an object with exactly the fields of `returns`."""

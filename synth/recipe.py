@@ -26,7 +26,7 @@ from synth.errors import RecipeError, did_you_mean
 from synth.mistakes import explain
 from synth.mixture import Mixture
 from synth.registry import find_backend, find_recipe, find_stage, is_source
-from synth.stage import Source, Stage
+from synth.stage import Context, Source, Stage
 from synth.training import TrainOptions
 from synth.types import Example, Origin
 from synth.yaml12 import read_yaml
@@ -157,6 +157,15 @@ class Recipe:
     def source(self) -> Source:
         """What its sources read."""
         return Source(self.head.corpus, self.folder, self.head.exclude, self.limit, self.strict)
+
+    def context(self, step: "Step", **more: Any) -> Context:
+        """What a step is handed of the recipe itself; `more` are further fields of the context."""
+        given: set[str] = set()
+        for before in self.steps[: step.number]:
+            here = Context(step=before.name, source=self.source, given=frozenset(given))
+            given.update(before.stage.gives(here))
+        fields = {"step": step.name, "seed": self.head.seed, "source": self.source, "given": frozenset(given)}
+        return Context(**{**fields, **more})
 
     def resolved(self) -> dict[str, Any]:
         """The recipe as plain data with every default filled in, and nothing secret: a run keeps it beside its rows."""

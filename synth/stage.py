@@ -120,13 +120,15 @@ def _no_count(name: str, by: float = 1) -> None:
 class Context:
     """What the recipe and the steps before have named, handed to a step. Nothing is global.
 
-    `warn` takes one line that the run repeats at its end. `count` adds to a figure of the whole step, by its name:
-    `done.json`, `run.json` and the terminal show it. Rows that were kept and dropped are counted by the run itself.
+    `given` are the names that the steps before give to rows for prompts to read. `warn` takes one line that the run
+    repeats at its end. `count` adds to a figure of the whole step, by its name: `done.json`, `run.json` and the
+    terminal show it. Rows that were kept and dropped are counted by the run itself.
     """
 
     step: str = ""
     seed: int = 0
     source: Source = Source()
+    given: frozenset[str] = frozenset()
     backends: Mapping[str, Backend] = field(default_factory=dict)
     embedders: Mapping[str, "Embedder"] = field(default_factory=dict)
     corpus_of: Callable[[], "Corpus"] = _no_corpus
@@ -194,6 +196,16 @@ class Stage(BaseModel, ABC):
 
     def embedders_used(self) -> Sequence[str]:
         """The names of the embedders it asks: part of its key."""
+        return ()
+
+    def gives(self, ctx: Context) -> Sequence[str]:
+        """The names of what it gives to rows for later prompts to read (`values.py`)."""
+        del ctx
+        return ()
+
+    def shows(self, ctx: Context) -> Sequence[str]:
+        """Queries that it shows to a model as examples: an evaluation leaves them out."""
+        del ctx
         return ()
 
     def reads_corpus(self) -> bool:

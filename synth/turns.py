@@ -17,7 +17,7 @@ from synth.recorder import Recorder
 from synth.replay import Replaying, Replies, off_the_hub
 from synth.rounds import DRAWS
 from synth.runs import RunFolder, Stop
-from synth.stage import Context, RowList
+from synth.stage import RowList
 from synth.store import read_json
 from synth.types import Example
 
@@ -107,8 +107,7 @@ def _can_repeat(step: Step, recipe: Recipe, mark: Mapping[str, Any]) -> bool:
     stage = step.stage
     if not stage.backends_used() or stage.scope != "row" or stage.reads_corpus() or stage.embedders_used():
         return False
-    ctx = Context(step=step.name, source=recipe.source)
-    return stage.content_read(ctx) == mark.get("content_read")
+    return stage.content_read(recipe.context(step)) == mark.get("content_read")
 
 
 def _draws(run: RunFolder) -> int:
@@ -141,8 +140,7 @@ def _rehearsed(step: Step, row: Example, recipe: Recipe, replies: Replies) -> di
 
 
 def _repeat(step: Step, row: Example, recipe: Recipe, roles: Mapping[str, Backend]) -> None:
-    ctx = Context(step=step.name, seed=recipe.head.seed, source=recipe.source, backends=roles)
-    for _ in step.stage.run(RowList([row]), ctx):
+    for _ in step.stage.run(RowList([row]), recipe.context(step, backends=roles)):
         pass
 
 

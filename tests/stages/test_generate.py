@@ -16,9 +16,11 @@ from synth.backends.scripted import Scripted
 from synth.errors import BackendError, RecipeError
 from synth.filters.judge import Judge
 from synth.prompt import Prompt
+from synth.recorder import Recorder
 from synth.stage import Context, RowList, Source
 from synth.stages.generate import Generate
 from synth.types import Document, Dropped, Example, row_id
+from synth.values import with_given
 from tests.servers import ChatServer, Fault, scripted_answer
 
 REPLIES = Path(__file__).parent.parent / "replies"
@@ -226,13 +228,133 @@ def test_the_wording_of_the_prompt_is_part_of_what_it_reads(tmp_path: Path) -> N
     assert Generate().backends_used() == ("writer",)
 
 
-def test_a_prompt_that_does_not_suit_is_told_before_anything_is_asked(tmp_path: Path) -> None:
-    no_query = "---\nabout: mine\nreads: [document]\nreturns: {question: {}}\n---\n[user]\n{{ document }}"
-    with pytest.raises(RecipeError, match="prompt mine returns question; here it must return `query`"):
-        made(Generate(prompt="mine"), [], Scripted(), **prompt(tmp_path, no_query))
-    reads_more = "---\nabout: mine\nreads: [documents]\nreturns: {query: {}}\n---\n[user]\n{{ documents }}"
-    with pytest.raises(RecipeError, match="reads 'documents', which nothing here fills; did you mean 'document'"):
+def test_a_prompt_that_reads_what_nothing_gives_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    reads_more = "---\nabout: mine\nreads: [docment]\nreturns: {query: {}}\n---\n[user]\n{{ docment }}"
+    with pytest.raises(RecipeError, match="reads 'docment', which nothing here fills; did you mean 'document'"):
         made(Generate(prompt="mine"), [], Scripted(), **prompt(tmp_path, reads_more))
+
+
+WRITES = """---
+about: mine
+reads: [persona]
+axes: {grade: {"4": {means: close, relevance: 0.8}, "5": {means: the same, relevance: 1}}}
+probability: {grade: 0.5}
+returns:
+  query: {}
+  positive: {type: text, relevance: grade}
+  wrong: {type: list, part: negative, relevance: 0.2}
+  title: {}
+  plan: {}
+---
+[user]
+{{ persona }} {{ grade }}
+"""
+
+
+def test_what_a_prompt_returns_becomes_the_parts_of_a_row(tmp_path: Path) -> None:
+    reply = {"query": "when?", "positive": "In July.", "wrong": ["Never.", " "], "title": "Nile", "plan": "ask"}
+    backend = script(tmp_path, {"when": "a nurse", "reply": reply})
+    context = prompt(tmp_path, WRITES)
+    parent = with_given(Example(id="a", language="sw"), {"persona": "a nurse", "document_language": "fr"})
+    stage = Generate(prompt="mine")
+    [child] = kept(made(stage, [parent], backend, given=frozenset({"persona"}), **context))
+    assert (child.query, child.language) == ("when?", "sw")
+    [positive], [negative] = child.positives, child.negatives
+    drawn = child.meta["generate"]["axes"].get("grade")
+    assert (positive.text, positive.title, positive.origin, positive.language) == ("In July.", "Nile", "written", "fr")
+    assert positive.relevance == {None: None, "4": 0.8, "5": 1.0}[drawn]
+    assert (negative.text, negative.origin, negative.relevance) == ("Never.", "written", 0.2)
+    assert child.meta["given"] == {"persona": "a nurse", "document_language": "fr", "plan": "ask"}
+    assert stage.gives(Context(given=frozenset({"persona"}), **context)) == ["plan"]
+
+
+def test_an_axis_is_drawn_as_often_as_its_probability_says(tmp_path: Path) -> None:
+    stage, rows = Generate(prompt="mine", per_document=400), [with_given(Example(id="a"), {"persona": "x"})]
+    children = kept(made(stage, rows, Scripted(), given=frozenset({"persona"}), **prompt(tmp_path, WRITES)))
+    drawn = [child.meta["generate"]["axes"].get("grade") for child in children]
+    assert 160 < drawn.count(None) < 240
+    assert 70 < drawn.count("4") < 130
+
+
+def test_a_row_that_was_not_given_what_is_read_is_dropped(tmp_path: Path) -> None:
+    context = prompt(tmp_path, WRITES)
+    [lost] = dropped(made(Generate(prompt="mine"), [Example(id="a")], Scripted(), given={"persona"}, **context))
+    assert lost.reason == "missing_value"
+    assert "'persona'" in lost.detail
+
+
+EXAMPLES = [
+    {"query": "ni lini?", "document": "Mto hufurika.", "language": "sw"},
+    {"query": "wann?", "document": "Er steigt.", "language": "de"},
+    {"query": "when?", "document": "It rises.", "language": "en"},
+]
+SHOWS = """---
+about: mine
+reads: [examples, document]
+returns: {query: {}}
+---
+[user]
+{% for example in examples %}
+{{ example.document }} -> {{ example.query }}
+{% endfor %}
+{{ document }}
+"""
+
+
+def test_examples_are_shown_those_of_the_rows_language_first(tmp_path: Path) -> None:
+    (tmp_path / "examples.jsonl").write_text("\n".join(map(json.dumps, EXAMPLES)))
+    stage, context = Generate(prompt="mine", examples="examples.jsonl", shots=1), prompt(tmp_path, SHOWS)
+    asked = Recorder()
+    made(stage, [row("Nile", language="de"), row("Nil", language="sw")], asked, **context)
+    assert [request.messages[0].content for request in asked.asked] == [
+        "Er steigt. -> wann?\nNile",
+        "Mto hufurika. -> ni lini?\nNil",
+    ]
+    assert set(stage.shows(Context(**context))) == {"ni lini?", "wann?", "when?"}
+    before = stage.content_read(Context(**context))
+    (tmp_path / "examples.jsonl").write_text(json.dumps(EXAMPLES[0]))
+    assert stage.content_read(Context(**context)) != before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "it holds no examples"), ("{", "this is no JSON"), ('{"q": 1}', "it has no query"), (None, "cannot be read")],
+)
+def test_examples_that_cannot_be_read_are_told(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "examples.jsonl").write_text(text)
+    with pytest.raises(RecipeError, match=said):
+        Generate(prompt="mine", examples="examples.jsonl").content_read(Context(**prompt(tmp_path, SHOWS)))
+
+
+def test_examples_of_a_test_set_are_known_so_that_they_can_be_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "asked"
+    (folder / "qrels").mkdir(parents=True)
+    pairs = [(f"q{n}", f"question {n}", f"d{n}", f"text {n}") for n in range(9)]
+    (folder / "queries.jsonl").write_text("\n".join(json.dumps({"_id": q, "text": t}) for q, t, _, _ in pairs))
+    (folder / "corpus.jsonl").write_text("\n".join(json.dumps({"_id": d, "text": t}) for _, _, d, t in pairs))
+    lines = ["query-id\tcorpus-id\tscore", *(f"{q}\t{d}\t1" for q, _, d, _ in pairs)]
+    (folder / "qrels" / "train.tsv").write_text("\n".join(lines))
+    stage, asked = Generate(prompt="mine", examples="asked:train", shots=3), Recorder()
+    context = prompt(tmp_path, SHOWS)
+    made(stage, [row("Nile", language="de"), row("Nil", language="sw")], asked, **context)
+    shown = stage.shows(Context(step="generate", seed=7, **context))
+    assert len(shown) == 3
+    for request in asked.asked:
+        assert {f"question {n}" for n in range(9) if f"question {n}" in request.messages[0].content} == set(shown)
+
+
+def test_points_come_in_an_order_of_their_own_for_each_request(tmp_path: Path) -> None:
+    points = "".join(f"- point {n}\n" for n in range(4))
+    header = "---\nabout: x\nreads: [document]\nreturns: {query: {}}\n---\n"
+    text = header + "[user]\n[shuffled]\n" + points + "[end]\n{{ document }}"
+    asked = [Recorder(), Recorder()]
+    for recorder in asked:
+        made(Generate(prompt="mine", per_document=20), [row("Nile")], recorder, **prompt(tmp_path, text))
+    orders = [[request.messages[0].content for request in recorder.asked] for recorder in asked]
+    assert orders[0] == orders[1]
+    assert len(set(orders[0])) > 8
+    assert all(order.endswith("Nile") and order.count("- point") == 4 for order in orders[0])
 
 
 def test_without_a_writer_the_ways_to_get_one_are_told() -> None:
