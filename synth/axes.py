@@ -6,6 +6,7 @@ probability: {form: 0.8}
 draw 0 of a row  ->  {"form": "question"}      draw 1  ->  {}: one in five has no form
 """
 
+import math
 from bisect import bisect
 from collections.abc import Callable, Mapping
 from itertools import accumulate
@@ -49,3 +50,18 @@ class Axes:
         if isinstance(wanted, str):
             return self.header.axes[wanted][drawn[wanted]].relevance if wanted in drawn else None
         return wanted
+
+
+def spread(first: float, draw: int, axis: int) -> float:
+    """A random number for each draw of a row that fills the unit evenly: 0 up to but not including 1.
+
+    A Kronecker sequence: the multiples of an irrational number, another one for each axis so that axes stay unrelated
+    (the fractional parts of the square roots of primes; Richtmyer 1951), moved by the `first` number, which is drawn.
+
+    >>> [round(spread(0.0, draw, 0), 2) for draw in range(5)]
+    [0.0, 0.41, 0.83, 0.24, 0.66]
+    """
+    return (first + draw * math.sqrt(_PRIMES[axis % len(_PRIMES)])) % 1.0
+
+
+_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71)

@@ -6,11 +6,9 @@
 A model that is told a language only by its code or in English more often writes in another one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
-
-from synth.errors import RecipeError
 
 if TYPE_CHECKING:
     from langcodes import Language
@@ -74,13 +72,19 @@ def is_language(code: str) -> bool:
     return bool(code) and bool(tag_is_valid(code)) and "[" not in str(_language(code).display_name())
 
 
-def check_languages(codes: Iterable[str], place: str) -> None:
-    """Raise RecipeError for a code that is no language's."""
+def check_languages(codes: Iterable[str]) -> None:
+    """Raise ValueError for a code that is no language's."""
     for code in codes:
         if not is_language(code):
-            raise RecipeError(
-                f"{place}: {code!r} is no language; codes are those of BCP 47: en, sw, pt-BR, zh-Hant, sr-Latn"
-            )
+            raise ValueError(f"{code!r} is no language; codes are those of BCP 47: en, sw, pt-BR, zh-Hant, sr-Latn")
+
+
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Raise ValueError where a code is no language's, or where the shares of all do not make 1."""
+    check_languages(shares)
+    total = sum(shares.values())
+    if shares and (abs(total - 1) > 0.001 or min(shares.values()) < 0):
+        raise ValueError(f"the shares of all languages make 1; these make {total:g}")
 
 
 def _language(code: str) -> "Language":

@@ -165,6 +165,7 @@ class Pipeline:
             "seed": head.seed,
             "limit": self.recipe.limit if step.is_source else None,
             "exclude": list(head.exclude) if step.is_source else [],
+            "languages": head.languages if stage.uses_languages() else {},
             "backends": {r: self.models.identity(r) for r in sorted(stage.backends_used())},
             "code of backends": [_own_code(type(self.recipe.backends[r])) for r in sorted(stage.backends_used())],
             "embedders": {e: self._embedders.identity(e) for e in sorted(stage.embedders_used())},

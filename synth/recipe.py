@@ -14,7 +14,7 @@ evaluate: [./my-test-set]
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from synth.backend import Backend
 from synth.budget import Caps
 from synth.errors import RecipeError, did_you_mean
+from synth.language_names import check_shares
 from synth.mistakes import explain
 from synth.mixture import Mixture
 from synth.registry import find_backend, find_recipe, find_stage, is_source
@@ -104,12 +105,24 @@ class Head(BaseModel):
     backends: dict[str, dict[str, Any] | list[dict[str, Any]]] = {}
     budget: Caps = Caps()
     embedders: dict[str, str | dict[str, Any]] = {}
+    languages: dict[str, float] = {}
     steps: list[dict[str, Any]] = Field(min_length=1)
     export: tuple[Literal["dataset", "pairs", "triplets", "beir"], ...] = ("dataset",)
     train: TrainOptions | None = None
     evaluate: tuple[str, ...] = ()
     engine: Engine = Engine()
     publish: Publish | None = None
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _equal_shares(cls, value: object) -> object:
+        return {code: 1 / len(value) for code in value} if isinstance(value, list) else value
+
+    @field_validator("languages")
+    @classmethod
+    def _languages_in_shares(cls, value: dict[str, float]) -> dict[str, float]:
+        check_shares(value)
+        return value
 
     @field_validator("exclude", "evaluate", "export", mode="before")
     @classmethod
@@ -160,12 +173,11 @@ class Recipe:
 
     def context(self, step: "Step", **more: Any) -> Context:
         """What a step is handed of the recipe itself; `more` are further fields of the context."""
-        given: set[str] = set()
+        ctx = Context(seed=self.head.seed, source=self.source, languages=self.head.languages)
         for before in self.steps[: step.number]:
-            here = Context(step=before.name, source=self.source, given=frozenset(given))
-            given.update(before.stage.gives(here))
-        fields = {"step": step.name, "seed": self.head.seed, "source": self.source, "given": frozenset(given)}
-        return Context(**{**fields, **more})
+            gives = before.stage.gives(replace(ctx, step=before.name))
+            ctx = replace(ctx, given=ctx.given.union(gives))
+        return replace(ctx, step=step.name, **more)
 
     def resolved(self) -> dict[str, Any]:
         """The recipe as plain data with every default filled in, and nothing secret: a run keeps it beside its rows."""

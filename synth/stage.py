@@ -120,15 +120,16 @@ def _no_count(name: str, by: float = 1) -> None:
 class Context:
     """What the recipe and the steps before have named, handed to a step. Nothing is global.
 
-    `given` are the names that the steps before give to rows for prompts to read. `warn` takes one line that the run
-    repeats at its end. `count` adds to a figure of the whole step, by its name: `done.json`, `run.json` and the
-    terminal show it. Rows that were kept and dropped are counted by the run itself.
+    `given` are the names that the steps before give to rows for prompts to read, `languages` the recipe's with their
+    shares. `warn` takes one line that the run repeats at its end. `count` adds to a figure of the whole step, by its
+    name: `done.json`, `run.json` and the terminal show it. Rows kept and dropped are counted by the run itself.
     """
 
     step: str = ""
     seed: int = 0
     source: Source = Source()
     given: frozenset[str] = frozenset()
+    languages: Mapping[str, float] = field(default_factory=dict)
     backends: Mapping[str, Backend] = field(default_factory=dict)
     embedders: Mapping[str, "Embedder"] = field(default_factory=dict)
     corpus_of: Callable[[], "Corpus"] = _no_corpus
@@ -207,6 +208,10 @@ class Stage(BaseModel, ABC):
         """Queries that it shows to a model as examples: an evaluation leaves them out."""
         del ctx
         return ()
+
+    def uses_languages(self) -> bool:
+        """True where it draws from the recipe's `languages:`, which are then part of its key."""
+        return False
 
     def reads_corpus(self) -> bool:
         """True where it looks at `ctx.corpus`, which is then part of its key."""

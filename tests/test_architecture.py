@@ -28,6 +28,7 @@ def stage_of(name: str) -> Stage:
     """A stage with its defaults; what it requires is filled in as its users would."""
     required = {
         "generate": {"prompt": "grounded/question"},
+        "brainstorm": {"prompt": "e5/tasks_short_long"},
         "similarity": {"embedder": "letters", "least": 0.5},
         "semantic_dedup": {"embedder": "letters"},
     }

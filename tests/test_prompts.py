@@ -1,7 +1,9 @@
 """Every shipped prompt renders with exactly what its header declares, in any script, and asks for what it returns."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,12 +25,34 @@ SCRIPTS = (
 )
 
 
-def filled(prompt: Prompt, text: str = "mark") -> dict[str, str]:
+LISTS = {"known", "personas", "neighbours", "queries", "texts"}
+"""What prompts read that is a list of texts."""
+OF_PARTS = {
+    "documents": ("text",),
+    "negatives": ("text",),
+    "examples": ("document", "query"),
+}
+"""What they read that is a list of things with parts."""
+
+
+def filled(prompt: Prompt, text: str = "mark") -> dict[str, Any]:
     """A different value for each name, each with `text` in it."""
-    return {name: f"«{name}» {text}" for name in prompt.declared}
+    plain = prompt.name.startswith("judge/")
+    return {name: value_of(name, f"«{name}» {text}", plain=plain) for name in prompt.declared}
 
 
-def words(prompt: Prompt, values: dict[str, str]) -> str:
+def value_of(name: str, text: str, *, plain: bool) -> Any:
+    """A judge's `documents` are one text; a writer's are several with parts."""
+    if name in OF_PARTS and not plain:
+        return [defaultdict(str, dict.fromkeys(OF_PARTS[name], text))]
+    return [text] if name in LISTS else text
+
+
+def empty_of(name: str) -> Any:
+    return [] if name in {*LISTS, *OF_PARTS} else ""
+
+
+def words(prompt: Prompt, values: dict[str, Any]) -> str:
     return "\n".join(message.content for message in prompt.render(values))
 
 
@@ -42,7 +66,7 @@ def test_each_declared_value_stands_in_the_messages_and_counts(name: str) -> Non
     plain = filled(prompt)
     for declared in prompt.declared:
         assert f"«{declared}» mark" in words(prompt, plain)
-        without = words(prompt, plain | {declared: ""})
+        without = words(prompt, plain | {declared: empty_of(declared)})
         assert f"«{declared}»" not in without
         assert "{{" not in without
         assert "{%" not in without
