@@ -11,7 +11,7 @@ quickstart: $(VENV)/.train
 	$(BIN)/synth run quickstart
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check $(CODE)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from synth.stage import Context, Stage
+from synth.candidates import Among, grounds
+from synth.stage import Context, Stage, in_blocks, replayable
 from synth.types import Dropped, Example
 
 if TYPE_CHECKING:
     from synth.ranks import Rank
+    from synth.retrieval import Corpus
 
 DEPTH = 100
 """How far a rank is looked for; farther ones are told as DEPTH + 1."""
@@ -27,17 +29,23 @@ class Consistency(Stage):
     the corpus's documents of other parents; were the uncut document in the race, a sentence cut out of it would always
     find it. A positive that shares no word with its query is found by no BM25. The rank goes into `meta["ranks"]` and
     the score into the positive's. Rows without a query or a positive pass. Cross-lingual rows are left alone, unless
-    `where` says otherwise: words cannot find them, a multilingual embedder can.
+    `where` says otherwise: words cannot find them, a multilingual embedder can. Where documents were written and there
+    is no corpus, `among: rows` ranks among all documents of the rows of one task, their negatives with them.
     """
 
     scope: ClassVar[Literal["row", "set"]] = "set"
     default_where: ClassVar[dict[str, object]] = {"cross_lingual": False}
+    fitted: ClassVar[Literal["", "row", "all"]] = "row"
 
     retriever: Literal["bm25", "dense", "fused"] = Field(
         default="bm25", description="what ranks: words, an embedder, or both by reciprocal rank"
     )
     embedder: str = Field(default="", description="the embedder that dense and fused ask, by its name in the recipe")
-    most_rank: int = Field(default=10, ge=1, le=DEPTH, description="worst rank of the positive among the corpus")
+    most_rank: int = Field(default=10, ge=1, le=DEPTH, description="worst rank of the positive among the documents")
+    among: Among = Field(
+        default="corpus",
+        description="the documents that it competes with: the corpus, or those of all rows of its task",
+    )
 
     @model_validator(mode="after")
     def _has_embedder(self) -> Self:
@@ -50,21 +58,28 @@ class Consistency(Stage):
         return [self.embedder] if self.retriever != "bm25" else []
 
     def reads_corpus(self) -> bool:
-        """It ranks against the corpus."""
-        return True
+        """True where it ranks against the corpus."""
+        return self.among == "corpus"
 
     def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
         """Rank each row's positive for its own query."""
+        rows = replayable(rows)
+        for corpus, some in grounds(rows, self.among, ctx):
+            if len(corpus):
+                yield from self._ranked(some, corpus, ctx)
+            else:
+                ctx.warn("consistency: the corpus is empty, so every row passed unchecked")
+                yield from some
+
+    def _ranked(self, rows: Iterable[Example], corpus: "Corpus", ctx: Context) -> Iterator[Example | Dropped]:
+        """The fates of rows whose positives compete with these documents."""
         from synth.ranks import ranked
 
-        corpus = ctx.corpus
-        if not len(corpus):
-            ctx.warn("consistency: the corpus is empty, so every row passed unchecked")
-            yield from rows
-            return
-        searches = corpus.searches(self.retriever, ctx.embedder(self.embedder) if self.embedders_used() else None)
-        for row, found in ranked(rows, corpus, searches, DEPTH):
-            yield row if found is None else self._fate(row, found)
+        embedder = ctx.embedder(self.embedder) if self.embedders_used() else None
+        for block in in_blocks(rows):
+            for searches, some in corpus.searches_for(block, self.retriever, embedder):
+                for row, found in ranked(some, corpus, searches, DEPTH):
+                    yield row if found is None else self._fate(row, found)
 
     def _fate(self, row: Example, found: "Rank") -> Example | Dropped:
         """The row with its rank and score noted, or dropped for them."""

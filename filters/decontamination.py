@@ -41,6 +41,7 @@ class Decontamination(Stage):
     """
 
     scope: ClassVar[Literal["row", "set"]] = "set"
+    fitted: ClassVar[Literal["", "row", "all"]] = "all"
 
     against: tuple[str, ...] = Field(
         default=(),
@@ -118,7 +119,7 @@ class _Known:
         from synth.contamination import Meanings
 
         queries = [each.text for each in self._references if not each.is_document]
-        return Meanings(queries, ctx.embedder(self._options.embedder), self._options.least_cosine)
+        return Meanings(queries, ctx.embedder(self._options.embedder).for_all(), self._options.least_cosine)
 
     def judged(self, rows: Sequence[Example]) -> Iterator[tuple[Example, str, str]]:
         """Each row with the reason why it goes and the detail; two empty texts where it stays."""

@@ -163,6 +163,14 @@ _POINTS = (
 _PLACEHOLDERS = (
     r"\[(?:your|insert|enter|specific|name of|name|company|city|topic|date|location|product|country|person|year"
     r"|number|industry)\b[^\]\n]{0,40}\]",
+    r"\[(?:hier |bitte )?(?:einfügen|einsetzen|ihr(?:en|e)? name|name des|name der)\b[^\]\n]{0,40}\]"
+    r"|\[[^\]\n]{0,30} (?:hier )?(?:einfügen|einsetzen|invullen|ekleyin|girin|yazın"
+    r"|adı|ismi|adını|डालें|लिखें)\]",
+    r"\[(?:insérez|insérer|votre|nom d[eu]|insert[ae]r?|inserir|insira|inserisci|inserire|su nombre|tu nombre"
+    r"|nombre d[eo]|nome d[aeo]|voeg|wstaw|wpisz|vložte|introduceți)\b[^\]\n]{0,40}\]",
+    r"\[(?:вставьте|вставить|введите|укажите|название|имя|ваш[аеи]?|вставте|назва|εισάγετε|συμπληρώστε|όνομα|weka"
+    r"|ingiza|jina la|masukkan|sisipkan|nama|chèn|điền|nhập|tên)\b[^\]\n]{0,40}\]",
+    r"\[(?:أدخل|أدرج|ضع|اسم|اكتب|نام|यहाँ|यहां|नाम|अपना|ใส่|ระบุ|กรอก|ชื่อ|请|請|插入|填写|填寫|此处|在此|名称|ここに|名前|入力|삽입|여기에|이름)[^\]\n]{0,40}\]",
     r"<(?:your|insert|enter|topic|query|question|document|positive|negative)\b[^>\n]{0,40}>",
     r"\{\{?\s*(?:query|topic|language|document|title|name|text|question|positive|negative|task|user_query)\s*\}?\}",
     r"\blorem ipsum\b",

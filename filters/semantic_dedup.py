@@ -37,6 +37,7 @@ class SemanticDedup(Stage):
 
     scope: ClassVar[Literal["row", "set"]] = "set"
     default_where: ClassVar[dict[str, object]] = {"without_tag": "counterfactual"}
+    fitted: ClassVar[Literal["", "row", "all"]] = "all"
 
     embedder: str = Field(description="the embedder that is asked, by its name in the recipe")
     field: Literal["query", "positive", "both", "across"] = Field(
@@ -79,7 +80,7 @@ class SemanticDedup(Stage):
             return {}
         numbers.sort(key=ids.__getitem__)
         vectors = [
-            embedded(ctx.embedder(self.embedder), [column[number] for number in numbers], self._kind(name))
+            embedded(ctx.embedder(self.embedder).for_all(), [column[number] for number in numbers], self._kind(name))
             for name, column in zip(names, texts, strict=True)
         ]
         least = self._least(vectors, ctx)

@@ -30,6 +30,7 @@ class Similarity(Stage):
 
     scope: ClassVar[Literal["row", "set"]] = "set"
     default_where: ClassVar[dict[str, object]] = {"cross_lingual": False}
+    fitted: ClassVar[Literal["", "row", "all"]] = "row"
 
     embedder: str = Field(description="the embedder that is asked, by its name in the recipe")
     least: float | None = Field(default=None, ge=-1, le=1, description="lowest cosine that is kept")
@@ -72,8 +73,9 @@ def _cosines(rows: Iterable[Example], embedder: "Embedder") -> dict[str, float]:
     """The cosine of each row's query and first positive, by the row's id."""
     found: dict[str, float] = {}
     for block in in_blocks(row for row in rows if row.query and row.positives):
-        queries = embedder.encode([row.query for row in block], kind="query")
-        documents = embedder.encode([row.positive.full_text for row in block])
-        cosines = [round(float(cosine), 5) for cosine in (queries * documents).sum(axis=1)]
-        found |= zip([row.id for row in block], cosines, strict=True)
+        for model, some in embedder.for_rows(block):
+            queries = model.encode([row.query for row in some], kind="query")
+            documents = model.encode([row.positive.full_text for row in some])
+            cosines = [round(float(cosine), 5) for cosine in (queries * documents).sum(axis=1)]
+            found |= zip([row.id for row in some], cosines, strict=True)
     return found

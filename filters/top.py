@@ -3,6 +3,7 @@
     - {use: top, score: judge, share: 0.3}                   the best 30 % by their grade
     - {use: top, score: generate.logprob, most: 10_000}      the 10,000 whose words the writer found likeliest
     - {use: top, score: cosine, most: 500, by: language}     the best 500 of each language
+    - {use: top, score: judge, most: 1, by: parent}          the best of what was written for one row
 
 InPars (arXiv 2202.05144) kept the 10,000 likeliest questions of 100,000, doc2query-- (arXiv 2301.03266) the best 30 %.
 """
@@ -19,11 +20,12 @@ from synth.types import Dropped, Example
 
 
 class Top(Stage):
-    """Keep the `most` best rows, or the best `share` of them, by a score; with `by`, of each language or task.
+    """Keep the `most` best rows, or the best `share` of them, by a score; with `by`, of each language, task or parent.
 
     A score is one that earlier steps noted on the first positive (`judge`, `cosine`, `bm25`), or, with dots in its
     name, a number in the row's `meta` (`ranks.bm25`). Among equals the smaller id stays. A row without the score is
-    dropped as `unscored`: it cannot be told from a bad one; spare such rows with `where:`.
+    dropped as `unscored`: it cannot be told from a bad one; spare such rows with `where:`. By `parent` rows stand
+    beside those that the step before them made of the same row: the samples of one prompt, the queries of one document.
     """
 
     scope: ClassVar[Literal["row", "set"]] = "set"
@@ -33,7 +35,9 @@ class Top(Stage):
     )
     most: int | None = Field(default=None, ge=1, description="how many stay")
     share: float = Field(default=0.3, gt=0, le=1, description="what share stays, rounded up, unless `most` is given")
-    by: Literal["", "language", "task"] = Field(default="", description="the groups that are counted by themselves")
+    by: Literal["", "language", "task", "parent"] = Field(
+        default="", description="the groups that are counted by themselves"
+    )
     lowest: bool = Field(default=False, description="low scores are the best, as for ranks")
 
     @model_validator(mode="after")
@@ -60,6 +64,8 @@ class Top(Stage):
             ctx.warn(f"{ctx.step or 'top'}: {unscored:,} rows have no score {self.score!r} and were dropped")
 
     def _group(self, row: Example) -> str:
+        if self.by == "parent":
+            return "+".join(row.parents)
         return str(getattr(row, self.by)) if self.by else ""
 
     def _worst(self, ranked: list[tuple[float, str]]) -> tuple[float, str]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+NOT_WEIGHED = "the server gave no log-probabilities of the prompt; vLLM's server and the `vllm` backend do"
+"""The error of a completion whose request wanted them."""
+
 
 class Sampling(BaseModel):
     """How a model draws its words. Part of what a reply is known by."""
@@ -60,6 +63,11 @@ class Request:
     top_logprobs: int | None = None
     prompt_logprobs: bool = False
     more: int = 0
+
+    @property
+    def is_weighed(self) -> bool:
+        """True where the last message is a text whose log-probabilities are wanted, and no question."""
+        return self.prompt_logprobs and self.messages[-1].role == "assistant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,8 @@ class Backend(BaseModel, ABC):
     """True where requests are drawn until many are together and answered much later: such a step runs by itself."""
     gpus: ClassVar[int] = 0
     """Accelerators that it holds on this machine, for a budget of GPU minutes; a property where options decide it."""
+    weighs_prompts: ClassVar[bool] = False
+    """True where it can tell the log-probabilities of a prompt; a property where options decide it."""
 
     model: str = Field(default="", description="the model's name, as the server knows it")
     revision: str = Field(default="", description="the model's revision, where it has several")

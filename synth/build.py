@@ -22,10 +22,11 @@ from synth.beir import read as read_test_set
 from synth.card import About, Fate, with_evaluation, without_secrets
 from synth.embedder import identity_of
 from synth.embedder import load as load_embedder
+from synth.embedders import check_embedders, fits
 from synth.errors import MissingExtra, OutputError, RecipeError, SynthError, need
 from synth.export import export as export_rows
 from synth.export import read_dataset
-from synth.forecast import rehearse
+from synth.forecast import check_weighing, rehearse
 from synth.hub import push
 from synth.models import Models
 from synth.pipeline import Pipeline
@@ -34,11 +35,11 @@ from synth.progress import Show
 from synth.recipe import Recipe
 from synth.resemblance import folded
 from synth.scores import Evaluation, notes, table
-from synth.splits import validation_ids
+from synth.splits import to_learn, validation_ids
 from synth.stage import Context, Rows
 from synth.store import locked, read_json, write_json, write_whole
 from synth.terminal import shown
-from synth.training import STATIC, Before
+from synth.training import Before
 from synth.types import Example, digest_of
 from synth.usage import told_usage, total
 from synth.yaml12 import write_yaml
@@ -225,7 +226,8 @@ def missing(recipe: Recipe) -> list[SynthError]:
         check_priced(recipe.head.budget, {role: b for role, b in recipe.backends.items() if role in used})
     except RecipeError as error:
         gone.append(error)
-    for part in ["train"] * (recipe.head.train is not None) + models:
+    models += [fit.makes for _, fit in fits(recipe)]
+    for part in dict.fromkeys(["train"] * (recipe.head.train is not None) + models):
         try:
             need("sentence_transformers", "train", part)
         except MissingExtra as error:
@@ -237,15 +239,10 @@ def test_sets(recipe: Recipe) -> list[TestSet]:
     """The test sets that the recipe names, read and checked, and what else can be wrong before it runs."""
     head = recipe.head
     _sources_first(recipe)
-    for step in recipe.steps:
-        for name in step.stage.embedders_used():
-            Context(step=step.name, embedders=dict.fromkeys(head.embedders)).embedder(name)  # type: ignore[arg-type]  # names only
-    if (
-        head.train is not None
-        and head.train.base.startswith((".", "/", "~"))
-        and not _beside(recipe, head.train.base).is_dir()
-    ):
-        raise RecipeError(f"{recipe.name}: train: base: there is no model in {_beside(recipe, head.train.base)}")
+    check_embedders(recipe)
+    check_weighing(recipe)
+    if head.train is not None:
+        head.train.beside(recipe.folder, recipe.name)
     if head.evaluate and head.train is None:
         raise RecipeError(f"{recipe.name}: `evaluate:` measures a trained model: add `train: {{base: static}}`")
     shown = {folded(text) for step in recipe.steps for text in step.stage.shows(recipe.context(step))}
@@ -328,6 +325,7 @@ def about(recipe: Recipe, fates: Sequence[Fate]) -> About:
     named = {name for step in recipe.steps for name in step.stage.embedders_used()}
     models |= {name: str(each) for name, each in recipe.head.embedders.items() if name in named}
     models |= {name: each.backend.model for name, each in recipe.served.items() if name in named}
+    models |= {fit.makes: f"{fit.train.base}, trained here" for _, fit in fits(recipe)}
     return About(recipe.name, _resolved_text(recipe), fates, models, seed=recipe.head.seed, version=__version__)
 
 
@@ -343,9 +341,7 @@ def _train(done: Build, rows: Rows) -> dict[str, Any]:
         raise RecipeError(f"{done.recipe.name}: it has no `train:`")
     learned = _learned(done, rows)
     model, documents = done.folder / "model", done.pipeline.corpus().documents
-    beside = _beside(done.recipe, head.train.base)
-    local = head.train.base != STATIC and beside.is_dir()
-    options = head.train.model_copy(update={"base": str(beside)}) if local else head.train
+    options = head.train.beside(done.recipe.folder, done.recipe.name)
     result = train(learned, options, model, head.seed, documents)
     before = [Path(place).name if Path(place).parent == done.folder else place for place in result.before]
     return {"before": before, "rows": result.rows, "steps": result.steps, "seconds": result.seconds}
@@ -358,8 +354,8 @@ def _learned(done: Build, rows: Rows) -> Iterator[Example]:
         for part in read_dataset(done.folder / "dataset")["train"]:
             yield from part
         return
-    held_out = validation_ids((row for row in rows if row.query), head.seed, folder=done.folder)
-    yield from (row for row in rows if row.query and row.id not in held_out)
+    held_out = validation_ids(to_learn(rows), head.seed, folder=done.folder)
+    yield from (row for row in to_learn(rows) if row.id not in held_out)
 
 
 def _evaluate(done: Build, tests: Sequence[TestSet], before: list[str]) -> dict[str, Any]:

@@ -1,85 +1,70 @@
-"""`synth list`, `show` and `copy`: what there is to use, read from the files themselves."""
+"""`synth list`: what there is to use, read from the files themselves.
+
+domain    Search queries that a model writes …    2209.11755 2406.06519    corpus, writer, judge
+"""
 
 import ast
-import inspect
-import shutil
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
-from synth.errors import OutputError, RecipeError, did_you_mean
-from synth.recipe import load
-from synth.registry import KINDS, Kind, find_backend, find_stage, known
-from synth.store import writing
+from synth.errors import RecipeError, SynthError, did_you_mean
+from synth.needs import of_recipe
+from synth.recipe import Recipe, load
+from synth.registry import KINDS, known
 from synth.yaml12 import read_yaml
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """An option of a part."""
-
-    name: str
-    kind: str
-    default: str
-    about: str
+_ARXIV = re.compile(r"(?<![\d.])\d{2}(?:0[1-9]|1[0-2])\.\d{4,5}(?![\d.]*\d)")
+_ABOUT = re.compile(r"^about:.*(?:\n[ \t].*)*", re.MULTILINE)
+"""The one key of a prompt's header that is wanted: reading all of it takes ten times as long."""
+_END = re.compile(r"(?<!\bal)(?<!\be\.g)(?<!\bi\.e)(?<!\bcf)\.\s+(?=[^a-z])")
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """A part as `synth show` tells it: its options, or its text."""
+class Entry:
+    """A part: what its file says of itself, the papers it follows, and what a recipe needs that it does not bring."""
 
-    name: str
-    kind: Kind
     about: str
-    options: tuple[Option, ...] = ()
-    text: str = ""
+    papers: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""
-        options = [{"name": o.name, "type": o.kind, "default": o.default, "about": o.about} for o in self.options]
-        return {"name": self.name, "kind": self.kind, "about": self.about, "options": options, "text": self.text}
-
-    def lines(self) -> Iterator[str]:
-        """The same for a person."""
-        if self.text:
-            yield self.text.rstrip()
-            return
-        yield f"{self.name} ({self.kind})"
-        yield self.about
-        for option in self.options:
-            yield ""
-            yield f"  {option.name}: {option.kind} = {option.default}"
-            yield f"      {option.about}"
+        return {"about": self.about, "papers": list(self.papers), "needs": list(self.needs)}
 
 
-def entries(kind: str) -> dict[str, dict[str, str]]:
-    """Each kind's parts with the first line that their files say of themselves. RecipeError for an unknown kind."""
+Entries = Mapping[str, Mapping[str, Entry]]
+
+
+def entries(kind: str) -> dict[str, dict[str, Entry]]:
+    """The parts of a kind, or of each, by their names. RecipeError for an unknown kind."""
     if kind and kind not in KINDS:
         raise RecipeError(f"{kind!r} is no kind of part{did_you_mean(kind, KINDS)}; there are {', '.join(KINDS)}")
-    chosen = [k for k in KINDS if not kind or k == kind]
-    return {k: {name: about(path) for name, path in known(k).items()} for k in chosen}
+    chosen = [each for each in KINDS if not kind or each == kind]
+    return {each: {name: _entry(path, each == "recipes") for name, path in known(each).items()} for each in chosen}
 
 
-def print_entries(found: dict[str, dict[str, str]], console: "Console") -> None:
+def print_entries(found: Entries, console: "Console") -> None:
     """A table a kind, within the width of the terminal."""
     from rich.table import Table
 
     for kind, parts in found.items():
-        grid = Table(box=None, pad_edge=False, show_header=False, title=kind, title_justify="left", title_style="bold")
-        grid.add_column(no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, line in parts.items():
-            grid.add_row(name, line)
+        of_recipes = kind == "recipes"
+        grid = Table(box=None, pad_edge=False, show_header=of_recipes, title=kind, header_style="dim")
+        grid.title_justify, grid.title_style = "left", "bold"
+        grid.add_column("name", no_wrap=True)
+        grid.add_column("makes", overflow="fold")
+        if of_recipes:
+            grid.add_column("after", width=10)
+            grid.add_column("needs", min_width=9, max_width=18, overflow="fold")
+        for name, entry in parts.items():
+            more = (" ".join(entry.papers), ", ".join(entry.needs)) if of_recipes else ()
+            grid.add_row(name, entry.about, *more)
         console.print(grid)
         console.print()
 
@@ -88,80 +73,56 @@ def about(path: Path) -> str:
     """The first sentence that a part's file says of itself: docstring, `about:` or opening comment."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        return _sentence(ast.get_docstring(ast.parse(text)) or "")
+        return sentence(ast.get_docstring(ast.parse(text)) or "")
     if path.suffix == ".jinja":
-        header = read_yaml(text.split("---")[1], str(path))
-        return _sentence(str(header.get("about", "")))
-    comment = [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
-    return _sentence(" ".join(comment))
+        found = _ABOUT.search(text)
+        return sentence(str(read_yaml(found[0], str(path))["about"])) if found else ""
+    return sentence(comment_of(text))
 
 
-def describe(name: str) -> Described:
-    """A part by its name, whatever kind it is. Raises RecipeError where there is none."""
-    for kind in KINDS:
-        path = known(kind).get(name)
-        if path is not None:
-            return _described(name, kind, path)
-    names = [part for kind in KINDS for part in known(kind)]
-    raise RecipeError(f"nothing is called {name!r}{did_you_mean(name, names)}; `synth list` names what there is")
+def comment_of(text: str) -> str:
+    """The opening comment of a recipe."""
+    lines = text.splitlines()
+    end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines[:end])
 
 
-def copy_part(name: str, dest: Path) -> list[Path]:
-    """Copy a shipped recipe with what it needs beside it, or a prompt, into a folder; the files written.
+def papers_of(text: str) -> tuple[str, ...]:
+    """The arXiv numbers in a text, each once.
 
-    Raises RecipeError where there is no such part, OutputError where a file of that name is there already.
+    >>> papers_of("After E5-mistral (2401.00368), 500 rows; version 1.2345.67890; see 2401.00368 and 2410.18634.")
+    ('2401.00368', '2410.18634')
     """
-    recipes, prompts = known("recipes"), known("prompts")
-    if name in prompts:
-        return [_copied(prompts[name], dest / "prompts" / f"{name}.jinja")]
-    if name not in recipes:
-        names = [*recipes, *prompts]
-        raise RecipeError(f"no recipe or prompt is called {name!r}{did_you_mean(name, names)}")
-    path = recipes[name]
-    if path.stem == "recipe":
-        files = sorted(file for file in path.parent.rglob("*") if file.is_file())
-        return [_copied(file, dest / name / file.relative_to(path.parent)) for file in files]
-    used = [getattr(step.stage, "prompt", "") for step in load(str(path)).steps]
-    written = [_copied(path, dest / path.name)]
-    return written + [_copied(prompts[p], dest / "prompts" / f"{p}.jinja") for p in dict.fromkeys(used) if p in prompts]
+    return tuple(dict.fromkeys(_ARXIV.findall(text)))
 
 
-def _copied(source: Path, target: Path) -> Path:
-    if target.exists():
-        raise OutputError(f"{target} is there already; name another folder, or remove it")
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    return target
+def needs_of(recipe: Recipe) -> Sequence[str]:
+    """What a recipe needs that does not come with it, or that it cannot be told."""
+    try:
+        return of_recipe(recipe)
+    except SynthError:
+        return ["see synth check"]
 
 
-def _described(name: str, kind: Kind, path: Path) -> Described:
-    if kind in {"recipes", "prompts"}:
-        return Described(name, kind, about(path), text=path.read_text(encoding="utf-8"))
-    part: type[BaseModel] = find_backend(name, Path()) if kind == "backends" else find_stage(name, Path())
-    said = inspect.cleandoc(inspect.getmodule(part).__doc__ or "")
-    return Described(name, kind, said, tuple(_option(n, field) for n, field in part.model_fields.items()))
-
-
-def _option(name: str, field: FieldInfo) -> Option:
-    default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
-    kind = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
-    bounds = [f"{words} {bound}" for attribute, words in BOUNDS.items() for bound in _bounds(field, attribute)]
-    bounded = f" ({', '.join(bounds)})" if bounds else ""
-    about_it = f"{field.description or ''}{bounded}"
-    return Option(name, kind.replace("typing.", ""), default, about_it)
-
-
-def _bounds(field: FieldInfo, attribute: str) -> list[object]:
-    return [getattr(bound, attribute) for bound in field.metadata if getattr(bound, attribute, None) is not None]
-
-
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """The first sentence of a text, on one line.
 
-    >>> _sentence("Drop short rows: they say nothing. More follows.")
+    >>> sentence("Drop short rows: they say nothing. More follows.")
     'Drop short rows: they say nothing.'
+    >>> sentence("Inverse cloze (Lee et al. 2019), for all. More.")
+    'Inverse cloze (Lee et al. 2019), for all.'
     """
     flat = " ".join(text.split())
-    head, dot, _ = flat.partition(". ")
-    return head + dot.rstrip()
+    end = _END.search(flat)
+    return flat[: end.start() + 1] if end else flat
+
+
+def _entry(path: Path, is_recipe: bool) -> Entry:
+    if not is_recipe:
+        return Entry(about(path))
+    text = comment_of(path.read_text(encoding="utf-8"))
+    try:
+        needs = needs_of(load(str(path)))
+    except SynthError:  # an extra that is not installed: `synth check` tells which
+        needs = ["see synth check"]
+    return Entry(sentence(text), papers_of(text), tuple(needs))

@@ -1,15 +1,19 @@
-"""How likely a model found each of the words that it could have chosen, from the log-probabilities of its reply.
+"""How likely a model found words, by its log-probabilities: those that it could have chosen, or a text it was given.
 
-{"answer": "yes"}      in the place of `yes`: yes -0.1, no -2.4      ->  0.91
+{"answer": "yes"}                in the place of `yes`: yes -0.1, no -2.4       ->  0.91
+"when does the Nile flood?"      when -2.1, does -0.4, the -0.2, Nile -0.1 …    ->  -0.62
 """
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from synth.backend import Completion, Token
 
 _EDGE = " \t\n\"'`{:▁Ġ"
+_BROKEN = "\ufffd"
+"""What stands in a token for a character of which it holds but a part."""
 
 
 def chance_of(completion: Completion, field: str, choices: Sequence[str], chosen: str) -> float:
@@ -50,4 +54,53 @@ def _token_of(completion: Completion, field: str) -> Token | None:
         end += len(token.text)
         if end > place:
             return token
+    return None
+
+
+def likelihood_of(tokens: Sequence[Token], text: str) -> float | None:
+    """The mean natural log-probability of the words of a text with which a prompt ends, to 1e-5.
+
+    None where the prompt does not end with it. What stands before it (the document, the marks of the chat template)
+    does not count; nor does it matter how the tokens spell spaces, accents, and characters that several share.
+    """
+    for form in (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFKC", text)):
+        own = last_tokens([token.text for token in tokens], form)
+        known = [token.logprob for token in tokens[len(tokens) - own :] if token.logprob is not None]
+        if known:
+            return round(sum(known) / len(known), 5)
+    return None
+
+
+def last_tokens(tokens: Sequence[str], text: str) -> int:
+    r"""How many tokens at the end make up a text, spaces aside; 0 where they end otherwise.
+
+    >>> last_tokens(["user", "…", ">", "\n", "what", " fl", "oods", "?"], "what floods?")
+    4
+    >>> last_tokens(["\n", "\ufffd", "\ufffd", "は", "どこ"], "猫はどこ"), last_tokens(["who", "?"], "what?")
+    (4, 0)
+    """
+    left, loose, place = "".join(text.split()), 0, len(tokens)
+    while left and place:
+        piece = "".join(tokens[place - 1].split())
+        if _BROKEN in piece:
+            loose += len(piece)  # it stands for that many characters at most
+        elif piece:
+            before = _before(left, piece, loose)
+            if before is None:
+                break
+            left, loose = before, 0
+        elif loose >= len(left) and tokens[place - 1]:
+            break
+        place -= 1
+    return len(tokens) - place if loose >= len(left) else 0
+
+
+def _before(text: str, piece: str, loose: int) -> str | None:
+    """What of a text stands before a piece, which ends up to `loose` characters before its end; None if it does not."""
+    for skipped in range(min(loose, 1), loose + 1):
+        rest = text[: len(text) - skipped]
+        if rest.endswith(piece):
+            return rest.removesuffix(piece)
+        if rest and piece.endswith(rest):  # its first token holds something of what stands before it
+            return ""
     return None

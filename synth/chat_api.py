@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from synth.backend import Completion, Request, Token
+from synth.backend import NOT_WEIGHED, Completion, Request, Token
 
 Format = Literal["json_schema", "strict_subset", "json_object", "none"]
 
@@ -64,8 +64,7 @@ class Dialect:
             "n": len(requests) if len(requests) > 1 else None,
         }
         messages = [{"role": message.role, "content": utf8(message.content)} for message in request.messages]
-        weighed = request.prompt_logprobs and request.messages[-1].role == "assistant"
-        most = 1 if weighed else sampling.most_tokens
+        most = 1 if request.is_weighed else sampling.most_tokens
         body: dict[str, Any] = {"model": model, "messages": messages, self.tokens: most}
         body |= {name: value for name, value in wanted.items() if value is not None and name not in self.without}
         body |= self._format_of(request)
@@ -120,8 +119,8 @@ def _weighing(request: Request) -> dict[str, Any]:
         wanted |= {"logprobs": True} | ({"top_logprobs": request.top_logprobs} if request.top_logprobs else {})
     if request.prompt_logprobs:
         wanted |= {"prompt_logprobs": 0}
-        if request.messages[-1].role == "assistant":
-            wanted |= {"add_generation_prompt": False, "continue_final_message": True}
+    if request.is_weighed:
+        wanted |= {"add_generation_prompt": False, "continue_final_message": True}
     return wanted
 
 
@@ -180,7 +179,7 @@ def _lacking(request: Request, logprobs: tuple[Token, ...], weighed: tuple[Token
     if request.top_logprobs is not None and not logprobs:
         return "the server gave no log-probabilities of its reply; this model or server does not tell them"
     if request.prompt_logprobs and not weighed:
-        return "the server gave no log-probabilities of the prompt; vLLM's server and the `vllm` backend do"
+        return NOT_WEIGHED
     return ""
 
 

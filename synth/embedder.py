@@ -6,7 +6,7 @@ embedder.encode(["how long is the Nile"], kind="query").shape  ->  (1, 512)
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.errors import BackendError, need
+from synth.types import Example
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -53,6 +54,23 @@ class Embedder:
             normalize_embeddings=True,
         )
         return np.asarray(vectors, dtype=np.float32)
+
+    def for_row(self, row: Example) -> "Embedder":
+        """The model that may judge a row, because it has not seen it: itself, but where `fit` made several."""
+        del row
+        return self
+
+    def for_rows(self, rows: Iterable[Example]) -> "Iterator[tuple[Embedder, list[Example]]]":
+        """The model of each row, with all its rows of these; they keep their order."""
+        groups: dict[int, tuple[Embedder, list[Example]]] = {}
+        for row in rows:
+            model = self.for_row(row)
+            groups.setdefault(id(model), (model, []))[1].append(row)
+        yield from groups.values()
+
+    def for_all(self) -> "Embedder":
+        """One model to compare the texts of several rows with each other: itself, but where `fit` made several."""
+        return self
 
     def identity(self) -> str:
         """What goes into the key of a step that asks it; see `identity_of`."""

@@ -1,8 +1,8 @@
 """What a run will ask of its models before it has asked it, and what that takes: for `synth check` and for budgets.
 
 generate   2,000 requests   1,840,000 bytes of prompts   2,048,000 tokens of replies at most
-guessed         460,000 tokens in    2,048,000 out at most
-20 replies on   472,000 tokens in       96,000 out
+estimated       410,000 tokens in    2,048,000 out at most
+20 replies on   412,000 tokens in       96,000 out
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,16 @@ from synth.backend import Price, Request
 from synth.replies import Spent
 
 BYTES_A_TOKEN = 4.0
-"""A guess for text in Latin script; the first real replies of a run correct it."""
+"""A guess where nobody has counted tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one step would ask: requests, bytes of their prompts, tokens out at most; of which model, and its price."""
+    """What one step would ask of one model: requests, bytes of their prompts, tokens out at most; and its price.
+
+    `counted` are the tokens in, and `counted_by` says how they are known. `first` is a request as it would be sent,
+    `needs` what the model must be able to do, or must have.
+    """
 
     step: str
     requests: int
@@ -26,24 +30,35 @@ class Asked:
     most_tokens_out: int
     price: Price | None = None
     model: str = ""
+    role: str = ""
+    counted: int | None = None
+    counted_by: str = ""
     first: Request | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def tokens_in(self) -> int:
-        """Tokens in, guessed from the bytes."""
-        return round(self.bytes_in / BYTES_A_TOKEN)
+        """Tokens in, as they were counted, else guessed from the bytes."""
+        return round(self.bytes_in / BYTES_A_TOKEN) if self.counted is None else self.counted
+
+    @property
+    def usd(self) -> float | None:
+        """US dollars at most; None where the price is not known."""
+        return None if self.price is None else usd_of(self.price, self.tokens_in, self.most_tokens_out)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         prompt = [{"role": m.role, "content": m.content} for m in self.first.messages] if self.first else []
-        usd = usd_of(self.price, self.tokens_in, self.most_tokens_out) if self.price is not None else None
         return {
             "step": self.step,
+            "role": self.role,
             "model": self.model,
             "requests": self.requests,
             "tokens_in": self.tokens_in,
+            "tokens_counted": self.counted_by,
             "most_tokens_out": self.most_tokens_out,
-            "usd": None if usd is None else round(usd, 6),
+            "usd": None if self.usd is None else round(self.usd, 6),
+            "needs": list(self.needs),
             "prompt": prompt,
             "schema": dict(self.first.schema or {}) if self.first else {},
         }
@@ -51,9 +66,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What requests take, for what is known of them beforehand: guessed at first, then as replies show it."""
+    """What requests take, for what is known of them beforehand: as they were counted, then as replies show it."""
 
-    tokens_a_byte: float = 1 / BYTES_A_TOKEN
+    tokens_a_byte: float | None = None
     share_of_most: float = 1.0
     cached_share: float = 0.0
 
@@ -79,7 +94,8 @@ class Forecast:
         """What all of it takes: requests, tokens, dollars where the prices are known."""
         whole = Spent()
         for step in self.steps:
-            prompt = round(step.bytes_in * measure.tokens_a_byte)
+            learned = measure.tokens_a_byte
+            prompt = step.tokens_in if learned is None else round(step.bytes_in * learned)
             reply, cached = round(step.most_tokens_out * measure.share_of_most), round(prompt * measure.cached_share)
             usd = usd_of(step.price or Price(), prompt, reply, cached)
             whole += Spent(step.requests, prompt, reply, cached, usd)

@@ -2,6 +2,7 @@
 
     examples: ./my-test-set:train        a BEIR folder and its split: queries with a document that answers each
     examples: ./examples.jsonl           a line each: {"query": "…", "document": "…", "language": "sw"}
+    examples: lists/questions.jsonl      the shipped ones, in 16 languages
 
 A prompt reads them as `examples`: `{% for example in examples %}{{ example.document }} … {{ example.query }}`. A query
 that was shown to the writer is no test of what the writer taught: the evaluation leaves it out (`Stage.shows`).
@@ -16,6 +17,7 @@ from typing import Any
 
 from synth.beir import read
 from synth.errors import CorpusError, RecipeError
+from synth.prompt import SHIPPED
 from synth.types import digest_of
 
 Example = dict[str, Any]
@@ -50,12 +52,20 @@ def exemplars(place: str, folder: Path) -> Exemplars:
     """The examples of a file or of a BEIR folder. Raises SynthError where they cannot be read or have no text."""
     path, _, split = place.partition(":")
     beside = folder / Path(path).expanduser()
-    stamp = beside.stat().st_mtime_ns if beside.exists() else 0
-    return _read(str(beside), split, stamp)
+    if not beside.exists() and (SHIPPED / path).is_file():
+        beside = SHIPPED / path
+    return _read(str(beside), split, _stamp(beside))
+
+
+def _stamp(place: Path) -> tuple[tuple[str, int, int], ...]:
+    """What tells one state of a file, or of a folder's files, from another."""
+    files = sorted(place.rglob("*.*")) if place.is_dir() else [place] * place.exists()
+    told = [(file.name, file.stat()) for file in files]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in told)
 
 
 @lru_cache(maxsize=16)
-def _read(path: str, split: str, stamp: int) -> Exemplars:
+def _read(path: str, split: str, stamp: tuple[tuple[str, int, int], ...]) -> Exemplars:
     del stamp
     if Path(path).is_dir():
         return Exemplars(path, tuple(_of_test_set(path, split)), is_test_set=True)

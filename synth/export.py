@@ -20,14 +20,17 @@ from itertools import chain
 from pathlib import Path
 
 from synth import beir, card
+from synth.candidates import POOL
 from synth.errors import CorpusError, OutputError, RecipeError, did_you_mean
 from synth.rows import to_table
-from synth.splits import validation_ids
+from synth.splits import EVALUATION, to_learn, validation_ids
 from synth.stage import Rows, replayable
 from synth.store import SortedWriter, StoredRows, writing
 from synth.types import Document, Example
 
-TRAIN, VALIDATION = "train", "validation"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS = (TRAIN, VALIDATION, TEST)
+"""Rows tagged `evaluation` are the last one's; what there is of it decides nothing about the others."""
 RIGHT = 0.5
 """The least relevance of a positive that counts as right where grades have to become yes or no."""
 BUILDING = ".exporting"
@@ -83,10 +86,8 @@ def check_formats(formats: Sequence[str]) -> None:
 
 def read_dataset(folder: Path) -> dict[str, list[StoredRows]]:
     """The rows of a dataset folder by split, one part a task in the order of their names. Raises CorpusError."""
-    splits = {
-        name: [StoredRows(path) for path in sorted(folder.glob(f"*/{name}.parquet"))] for name in (TRAIN, VALIDATION)
-    }
-    if not splits[TRAIN]:
+    splits = {name: [StoredRows(path) for path in sorted(folder.glob(f"*/{name}.parquet"))] for name in SPLITS}
+    if not splits[TRAIN] and not splits[TEST]:
         raise CorpusError(
             f"{folder}: no dataset here; expected <task>/train.parquet, as `synth run` and `synth export` write"
         )
@@ -117,17 +118,23 @@ def _put(built: Path, target: Path) -> None:
 
 
 def _dataset(rows: Rows, folder: Path, seed: int, about: card.About) -> dict[str, int]:
-    held_out = validation_ids((row for row in rows if row.query), seed, folder=folder.parent)
+    held_out = validation_ids(to_learn(rows), seed, folder=folder.parent)
     writers: dict[tuple[str, str], SortedWriter[Example]] = {}
     languages: Counter[str] = Counter()
-    left_out = 0
+    left_out = pools = 0
     for row in rows:
         if not row.query:
             left_out += 1
             continue
-        where = (task_folder(row.task), VALIDATION if row.id in held_out else TRAIN)
-        _writer(writers, where, folder).add(row)
+        pools += POOL in row.tags
+        split = TEST if EVALUATION in row.tags else VALIDATION if row.id in held_out else TRAIN
+        _writer(writers, (task_folder(row.task), split), folder).add(row)
         languages[row.language] += 1
+    if pools:
+        raise RecipeError(
+            f"export: {pools:,} rows are still pools, in which right documents stand among the negatives: "
+            "add `relabel` after `retrieve`"
+        )
     if not writers:
         raise CorpusError(
             f"{folder.parent.parent}: nothing to export: no row has a query; `synth look` says what became of them"

@@ -195,12 +195,16 @@ class Panel(Stage):
 
     def asked_of(self, ctx: Context, gives: Sequence[str] = PAIR) -> tuple[Prompt, Scale]:
         """The prompt, which may read what `gives` names, and its scale. Raises RecipeError where it does not suit."""
+        prompt = self.prompt_of(ctx, gives)
+        return prompt, scale_of(prompt, f"step {ctx.step}: prompt {self.prompt}")
+
+    def prompt_of(self, ctx: Context, gives: Sequence[str]) -> Prompt:
+        """The prompt, which may read what `gives` names. Raises RecipeError where it reads something else."""
         prompt = Prompt.load(self.prompt, ctx.source.folder)
-        place = f"step {ctx.step}: prompt {self.prompt}"
-        for name in {*prompt.header.reads, *prompt.header.axes}.difference(gives):
+        for name in sorted({*prompt.header.reads, *prompt.header.axes}.difference(gives)):
             cure = f"{did_you_mean(name, gives)}; there are {', '.join(gives)}"
-            raise RecipeError(f"{place} reads {name!r}, which nothing here fills{cure}")
-        return prompt, scale_of(prompt, place)
+            raise RecipeError(f"step {ctx.step}: prompt {self.prompt} reads {name!r}, which nothing here fills{cure}")
+        return prompt
 
     def verdicts(self, cases: Iterable[Case], ctx: Context) -> Iterator[Verdict]:
         """One verdict for each case, as they come; cases are drawn as the judges have room for them."""

@@ -69,6 +69,11 @@ class Mixture(Backend):
         return cls._of(parts)
 
     @property
+    def weighs_prompts(self) -> bool:  # type: ignore[override]  # its models decide, as Backend says
+        """True where all its models can."""
+        return all(part.backend.weighs_prompts for part in self._parts)
+
+    @property
     def parts(self) -> Sequence[tuple[float, Backend]]:
         """The backends and their weights."""
         return [(part.weight, part.backend) for part in self._parts]

@@ -6,12 +6,11 @@ done when its `done.json` carries the key that its options, its models, what it 
 
 import inspect
 import json
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from synth.embedder import Embedder, identity_of, load
+from synth.embedders import Embedders
 from synth.engines.local import Link, Put, run_line
 from synth.errors import CorpusError
 from synth.models import Models
@@ -19,7 +18,6 @@ from synth.prices import parts_of
 from synth.recipe import Recipe
 from synth.retrieval import Corpus
 from synth.rounds import Rounds
-from synth.served_embedder import ServedEmbedder
 from synth.stage import Context, RowList, Rows
 from synth.step_run import StepRun, Task, begin, finished_elsewhere, link
 from synth.store import StoredRows, content_hash, writing
@@ -35,7 +33,7 @@ class Pipeline:
         self.folder = folder
         self.runs = [StepRun(step, folder / step.folder_name) for step in recipe.steps]
         served = {name: self.models.embedder(each) for name, each in recipe.served.items()}
-        self._embedders = Embedders(recipe.head.embedders, recipe.folder, served)
+        self._embedders = Embedders(recipe, folder, served)
         self._corpus: Corpus | None = None
         self._done = finished_elsewhere(folder)
         self._rounds = Rounds(self.runs, folder)
@@ -83,6 +81,7 @@ class Pipeline:
             run.step,
             backends=self.models.of_step(lambda: run.key, run.usage),
             embedders=self._embedders,
+            folder=run.folder,
             corpus_of=self.corpus,
             warn=run.warn,
             count=run.count,
@@ -134,6 +133,7 @@ class Pipeline:
             return
         for run in todo:
             begin(run)
+            self._embedders.forget(run.step)
         if line[0].step.stage.scope == "set":
             self._run_set(todo[0], before)
         else:
@@ -205,41 +205,3 @@ def _worker(task: Task, ctx: Context) -> Callable[[Iterable[Example], Put], None
 def _own_code(part: type) -> str:
     """The hash of a user's own file: its code is part of the key. Shipped parts have a `version` for that."""
     return "" if part.__module__.startswith("synth.") else content_hash(Path(inspect.getfile(part)))
-
-
-class Embedders(Mapping[str, Embedder]):
-    """The embedders that a recipe names, each loaded when it is first asked for. A path is relative to the recipe."""
-
-    def __init__(self, names: Mapping[str, object], folder: Path, served: Mapping[str, ServedEmbedder]) -> None:
-        self._names = names
-        self._folder = folder
-        self._served = served
-        self._loaded: dict[str, Embedder] = dict(served)
-        self._lock = threading.Lock()
-
-    def __getitem__(self, name: str) -> Embedder:
-        with self._lock:
-            if name not in self._loaded:
-                self._loaded[name] = load(self._place(name))
-            return self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def identity(self, name: str) -> str:
-        """What the key of a step that uses it holds; nothing is loaded for it."""
-        if name in self._served:
-            return self._served[name].identity()
-        return identity_of(self._place(name)) if name in self._names else name
-
-    def close(self) -> None:
-        """Free those that a backend runs."""
-        for served in self._served.values():
-            served.close()
-
-    def _place(self, name: str) -> str:
-        beside = self._folder / str(self._names[name])
-        return str(beside) if beside.exists() else str(self._names[name])

@@ -128,7 +128,7 @@ def find_prompt(name: str, folder: Path = Path()) -> Path:
         if place.is_file():
             return place
     known = sorted(path.relative_to(SHIPPED).with_suffix("").as_posix() for path in SHIPPED.rglob("*.jinja"))
-    cure = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+    cure = did_you_mean(name, known) or "; `synth list prompts` names those there are"
     raise RecipeError(f"no prompt is called {name!r}{cure}")
 
 
@@ -192,7 +192,7 @@ def _check_names(parts: list[_Part], header: Header, path: Path) -> None:
         except TemplateSyntaxError as error:
             raise RecipeError(f"{path}: line {part.line + error.lineno}: {error.message}") from error
         for node in _walk(tree):
-            _check_node(node, f"{path}: line {part.line + node.lineno}")
+            _check_node(node, f"{path}: line {part.line + (node.lineno or 1)}")  # an operand has no line
         used |= meta.find_undeclared_variables(tree)
     declared = {*header.reads, *header.axes}
     for name in sorted(used - declared):

@@ -10,10 +10,12 @@ It opens the prompt's file, between two lines of three dashes:
     returns: {query: {type: string, most: 300, about: the question}}
 
 What an answer returns under the name of a part of a row becomes that part: `query`, `instruction`, `title`, `positive`,
-`negative`, `positives`, `negatives`. Another name can say so: `{part: negative, relevance: 0.3}`.
+`negative`, `positives`, `negatives`. Another name can say so: `{part: negative, relevance: 0.3}`. A document may
+keep other fields of the answer, in a list each its own: `negatives: {type: list, notes: {breaks: requirements}}`.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -23,6 +25,11 @@ from synth.axis_check import Check
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """What a value, a field or an axis may be called."""
+
+MOST_REPEATED = 2000
+"""How often llama.cpp's grammars repeat a thing at the least: more they refuse."""
+MOST_CHOICES = 1000
+"""How many values OpenAI's strict schemas take."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -52,14 +59,22 @@ class Returned(BaseModel):
 
     type: Kind = "string"
     about: str = Field(default="", description="what it is, for the model and for whoever reads the prompt")
-    least: float | None = Field(default=None, description="smallest number, length or count")
-    most: float | None = Field(default=None, description="largest number, length or count")
+    least: float | None = Field(default=None, allow_inf_nan=False, description="smallest number, length or count")
+    most: float | None = Field(default=None, allow_inf_nan=False, description="largest number, length or count")
     choices: tuple[str, ...] = Field(default=(), description="the only values, of a string or of a list's items")
     optional: bool = Field(default=False, description="asked for like the others, and an answer without it is read too")
     part: Part | None = Field(default=None, description="the part of a row it becomes; by its own name unless said")
     relevance: float | str | None = Field(
         default=None,
         description="of a document, how relevant it is meant to be: 0 to 1, or the axis whose value says so",
+    )
+    further: bool = Field(
+        default=False,
+        description="a positive that stands behind those which the row has, in place of standing for them",
+    )
+    notes: dict[str, str] = Field(
+        default={},
+        description="what a document keeps in its meta, or as its `title`: the name, and the field that holds it",
     )
 
     @model_validator(mode="after")
@@ -70,6 +85,24 @@ class Returned(BaseModel):
             raise ValueError(f"choices are for strings and lists, not for {self.type}")
         if isinstance(self.relevance, float | int) and not 0 <= self.relevance <= 1:
             raise ValueError(f"relevance is from 0 to 1, or the name of an axis; it is {self.relevance:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _servers_take_it(self) -> "Returned":
+        """Refuse what makes a schema that a server would refuse, or that nothing fits."""
+        bounds = {name: bound for name in ("least", "most") if (bound := getattr(self, name)) is not None}
+        for name, bound in bounds.items():
+            if self.type not in ("number", "boolean") and bound != int(bound):
+                raise ValueError(f"{name} is {bound:g}; of {self.type} it must be a whole number")
+            if self.type in ("string", "text", "list") and bound < (name == "most"):
+                raise ValueError(f"{name} is {bound:g}; lengths and counts begin at {int(name == 'most')}")
+        if self.type in ("string", "list") and bounds.get("least", 0) > MOST_REPEATED:
+            raise ValueError(f"least is {self.least:g}; guided decoding demands at most {MOST_REPEATED:,} at once")
+        if len(self.choices) > MOST_CHOICES:
+            raise ValueError(f"choices: there are {len(self.choices):,}; hosted APIs take at most {MOST_CHOICES:,}")
+        twice = [choice for choice, times in Counter(self.choices).items() if times > 1]
+        if twice:
+            raise ValueError(f"choices: {twice[0]!r} stands twice")
         return self
 
     def schema_of(self) -> dict[str, Any]:
@@ -110,7 +143,8 @@ class Returned(BaseModel):
             return {"type": "string", "enum": list(self.choices)}
         if self.most is None or self.type == "text":
             return {"type": "string"}
-        return {"type": "string", "pattern": rf'^[^"\\\u0000-\u001f]{{{_whole(self.least) or 1},{_whole(self.most)}}}$'}
+        least = 1 if self.least is None else _whole(self.least)
+        return {"type": "string", "pattern": rf'^[^"\\\u0000-\u001f]{{{least},{_whole(self.most)}}}$'}
 
     def _string_type(self) -> Any:
         tidy: Callable[[object], object] = _one_line if self.type == "string" else _stripped
@@ -180,10 +214,22 @@ class Header(BaseModel):
         for name, returned in self.returns.items():
             if returned.relevance is not None and self.part_of(name) not in ("positive", "negative"):
                 raise ValueError(f"returns.{name}: relevance is for documents; say `part: positive` or `negative`")
+            self._check_notes(name, returned)
             if isinstance(returned.relevance, str) and not self._graded(returned.relevance):
                 axis = returned.relevance
                 raise ValueError(f"returns.{name}: relevance: each value of an axis {axis!r} must have a `relevance`")
         return self
+
+    def _check_notes(self, name: str, returned: Returned) -> None:
+        part = self.part_of(name)
+        if returned.further and part != "positive":
+            raise ValueError(f"returns.{name}: further is for positives; say `part: positive`")
+        for other in returned.notes.values():
+            kinds = [each.type == "list" for each in (returned, self.returns.get(other)) if each is not None]
+            if kinds not in ([True, True], [False, False]) or part not in ("positive", "negative"):
+                raise ValueError(
+                    f"returns.{name}: notes: {other!r} must be another field: of a document one text, of a list a list"
+                )
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Header":
@@ -222,7 +268,18 @@ class Header(BaseModel):
         """The pydantic model of an answer. It ignores what a model returns beyond its fields."""
         fields: dict[str, Any] = {name: returned.python() for name, returned in self.returns.items()}
         config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
-        return create_model("Answer", __config__=config, **fields)
+        lists = {name: returned.notes for name, returned in self.returns.items() if returned.type == "list"}
+        beside = [(name, other) for name, notes in lists.items() for other in notes.values()]
+
+        def as_many(answer: Any) -> Any:
+            for name, other in beside:
+                documents, notes = getattr(answer, name), getattr(answer, other)
+                if None not in (documents, notes) and len(documents) != len(notes):
+                    raise ValueError(f"{other} has {len(notes)} items and {name} has {len(documents)}: one for each")
+            return answer
+
+        checks: dict[str, Any] = {"as_many": model_validator(mode="after")(as_many)} if beside else {}
+        return create_model("Answer", __config__=config, __validators__=checks, **fields)
 
 
 def encodable(text: str) -> str:

@@ -335,8 +335,7 @@ def _apply(plain: dict[str, Any], override: str, place: str) -> None:
     if not equals:
         raise RecipeError(f"--set {override}: must be step.option=value or key=value")
     value = read_yaml(text, f"--set {target}") if text else ""
-    if target in PATHS:
-        value = [_from_here(v) for v in value] if isinstance(value, list) else _from_here(value)
+    value = _from_here(value, always=target in PATHS)
     first, *rest = target.split(".")
     steps = {_name_of(entry): entry for entry in plain.get("steps") or () if isinstance(entry, dict)}
     if rest and first in steps:
@@ -348,12 +347,18 @@ def _apply(plain: dict[str, Any], override: str, place: str) -> None:
         raise RecipeError(f"{place}: --set {target}: no step or key is called {first!r}{did_you_mean(first, names)}")
 
 
-def _from_here(value: object) -> object:
-    """A path of the command line starts in the working folder, whereas one in a recipe starts beside the recipe."""
+def _from_here(value: object, *, always: bool) -> object:
+    """A path of the command line starts in the working folder, whereas one in a recipe starts beside the recipe.
+
+    The value of an option is one if it begins as a path does: `./rows.jsonl`, `../sets/mine:test`.
+    """
+    if isinstance(value, list):
+        return [_from_here(each, always=always) for each in value]
     if not isinstance(value, str) or not value or value.startswith("hf://"):
         return value
     path = Path(value.rpartition(":")[0] or value if not Path(value).exists() else value).expanduser()
-    return str(Path.cwd() / Path(value).expanduser()) if path.exists() or "/" in value else value
+    is_path = path.exists() or "/" in value if always else value.startswith(("./", "../"))
+    return str(Path.cwd() / Path(value).expanduser()) if is_path else value
 
 
 def _put(plain: dict[str, Any], path: Sequence[str], value: object) -> None:

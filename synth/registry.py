@@ -62,7 +62,8 @@ def find_recipe(name: str) -> Path:
         raise RecipeError(f"{name}: no such file; `synth list recipes` names the shipped recipes")
     shipped = known("recipes")
     if name not in shipped:
-        raise RecipeError(f"no recipe is called {name!r}{did_you_mean(name, shipped)}; there are {', '.join(shipped)}")
+        cure = did_you_mean(name, shipped) or "; `synth list recipes` names those there are"
+        raise RecipeError(f"no recipe is called {name!r}{cure}")
     return shipped[name]
 
 

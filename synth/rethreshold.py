@@ -143,7 +143,8 @@ def rethreshold(
     """Run the recipe of a run with `step.option=value` changed, from its replies alone, in a folder of its own.
 
     The folder is `output`, or the one beside the run that `synth run` would take. Embedders that are loaded here are
-    asked as ever, a served one has the vectors that were kept. Nothing is trained and the old run is not touched.
+    asked as ever, a served one has the vectors that were kept. Nothing is trained, but by a `fit` whose rows change,
+    and the old run is not touched.
 
     Raises BackendError where a step needs a reply or a vector that was not kept, and says what would pay for it;
     RecipeError for an override that is wrong or changes nothing; OutputError where the folder is the run's own.

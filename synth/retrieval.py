@@ -7,7 +7,7 @@
 A corpus sorts its documents by doc_id: a lower position is a smaller doc_id, so ties mean the same in every run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from synth.bm25 import BM25
 from synth.hits import Hits, best, fuse, no_hits, reciprocal_ranks, rounded
-from synth.types import Document
+from synth.types import Document, Example
 
 if TYPE_CHECKING:
     from synth.embedder import Embedder
 
-__all__ = ["BM25", "Corpus", "Dense", "Hits", "Kind", "Retriever", "fuse", "reciprocal_ranks"]
+__all__ = ["BM25", "Corpus", "Dense", "Hits", "Kind", "Retriever", "cosines", "fuse", "reciprocal_ranks"]
 
 Kind = Literal["bm25", "dense", "fused"]
 BLOCK_SCORES = 1 << 25
@@ -141,3 +141,24 @@ class Corpus:
         if embedder is not None and kind != "bm25":
             found["cosine"] = self.dense(embedder)
         return found
+
+    def searches_for(
+        self, rows: Iterable[Example], kind: Kind, embedder: "Embedder | None" = None
+    ) -> Iterator[tuple[dict[str, Retriever], list[Example]]]:
+        """The retrievers of a kind for each of these rows, with all rows that they are for.
+
+        They are the same for all but where `fit` made the embedder: then each fold has an index of its own.
+        """
+        if embedder is None or kind == "bm25":
+            yield self.searches(kind), list(rows)
+            return
+        for model, some in embedder.for_rows(rows):
+            yield self.searches(kind, model), some
+
+
+def cosines(embedder: "Embedder", pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    """The cosine of each (query, document), float32 (n,), to 1e-5; a query that stands in several is encoded once."""
+    distinct = list(dict.fromkeys(query for query, _ in pairs))
+    place = {query: number for number, query in enumerate(distinct)}
+    queries = embedder.encode(distinct, kind="query")[[place[query] for query, _ in pairs]]
+    return rounded((queries * embedder.encode([document for _, document in pairs])).sum(axis=1))

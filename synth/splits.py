@@ -7,7 +7,7 @@ row moves no other group. In memory stay the id of each row and about 400 bytes;
 
 import hashlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,9 @@ LEAST_GROUPS = 20
 ALIKE = 0.7
 """The Jaccard similarity from which two texts count as near-duplicates."""
 
+EVALUATION = "evaluation"
+"""The tag of rows that are there to measure with: nothing is trained on them."""
+
 
 def validation_ids(
     rows: Iterable[Example], seed: int = 0, share: float = SHARE, folder: Path | None = None
@@ -36,6 +39,11 @@ def validation_ids(
         ids, groups = _grouped(rows, queries, positives)
     chosen = _chosen(groups, _draws(ids, groups, seed), share)
     return frozenset(ids[place] for place in np.flatnonzero(chosen[groups]).tolist())
+
+
+def to_learn(rows: Iterable[Example]) -> Iterator[Example]:
+    """The rows to train and to validate on: those with a query, but for those that are there to measure with."""
+    return (row for row in rows if row.query and EVALUATION not in row.tags)
 
 
 def _chosen(groups: NDArray[np.int64], draws: NDArray[np.float64], share: float) -> NDArray[np.bool_]:

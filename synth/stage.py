@@ -123,6 +123,7 @@ class Context:
     `given` are the names that the steps before give to rows for prompts to read, `languages` the recipe's with their
     shares. `warn` takes one line that the run repeats at its end. `count` adds to a figure of the whole step, by its
     name: `done.json`, `run.json` and the terminal show it. Rows kept and dropped are counted by the run itself.
+    `folder` is the step's own, for what it makes beside rows; None in a rehearsal, where nothing is written.
     """
 
     step: str = ""
@@ -132,6 +133,7 @@ class Context:
     languages: Mapping[str, float] = field(default_factory=dict)
     backends: Mapping[str, Backend] = field(default_factory=dict)
     embedders: Mapping[str, "Embedder"] = field(default_factory=dict)
+    folder: Path | None = None
     corpus_of: Callable[[], "Corpus"] = _no_corpus
     warn: Callable[[str], None] = _no_warning
     count: Callable[[str, float], None] = _no_count
@@ -153,11 +155,16 @@ class Context:
             )
         return self.backends[role]
 
-    def embedder(self, name: str) -> "Embedder":
-        """The embedder that the recipe names so; a RecipeError where it names none."""
+    def embedder(self, name: str, row: Example | None = None) -> "Embedder":
+        """The embedder that the recipe names so, of one that `fit` made the model that has not seen `row`.
+
+        What judges many rows says `.for_rows(rows)`, what compares them with each other `.for_all()`. A RecipeError
+        where the recipe names none, or where one that `fit` made is asked as if it were one model.
+        """
         if name not in self.embedders:
             raise RecipeError(f"step {self.step}: no embedder is called {name!r}{did_you_mean(name, self.embedders)}")
-        return self.embedders[name]
+        found = self.embedders[name]
+        return found if row is None else found.for_row(row)
 
     def rng(self, row: Example | str, field: str = "") -> random.Random:
         """Random numbers for one draw, by the hash of seed, step, row and field: order and resume change none."""
@@ -187,12 +194,20 @@ class Stage(BaseModel, ABC):
     default_where: ClassVar[Mapping[str, object]] = {}
     """The `where:` it has unless the recipe gives one; {} for every row."""
 
+    fitted: ClassVar[Literal["", "row", "all"]] = ""
+    """How it asks its embedder, if that may be one which `fit` made: each `row`'s own model (`Embedder.for_rows`), or
+    one for `all` rows (`Embedder.for_all`); "" where it may not."""
+
     @abstractmethod
     def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
         """Give each row its fate. A source ignores `rows`; a maker gives children and drops what has none."""
 
     def backends_used(self) -> Sequence[str]:
         """The roles of the backends it asks: their identity is part of its key."""
+        return ()
+
+    def weighs_with(self) -> Sequence[str]:
+        """Of these, the roles whose backends must tell the log-probabilities of a prompt (`Backend.weighs_prompts`)."""
         return ()
 
     def embedders_used(self) -> Sequence[str]:
@@ -203,6 +218,10 @@ class Stage(BaseModel, ABC):
         """The names of what it gives to rows for later prompts to read (`values.py`)."""
         del ctx
         return ()
+
+    def finds(self) -> int:
+        """How many documents it adds to a row at most, for a forecast of what later steps ask about them."""
+        return 0
 
     def shows(self, ctx: Context) -> Sequence[str]:
         """Queries that it shows to a model as examples: an evaluation leaves them out."""

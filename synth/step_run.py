@@ -4,10 +4,11 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from synth.embedders import is_whole, makes_models
 from synth.engines.local import Put
 from synth.ledger import Ledger
 from synth.recipe import Step, Where
@@ -84,9 +85,10 @@ class StepRun:
             or mark.get("key") != self.key
             or not self.kept_file.is_file()
             or not self.dropped_file.is_file()
+            or not is_whole(self.step, self.folder)
         ):
             return False
-        if strict and self.step.is_source and "unreadable_document" in mark["dropped"]:
+        if strict and self.step.is_source and {"unreadable_document", "unreadable_row"} & set(mark["dropped"]):
             return False
         if "over_budget" in mark["dropped"]:  # done with what there was: what was left unasked is asked now
             return False
@@ -129,6 +131,7 @@ class Task:
 
     def stream(self, ctx: Context, rows: Iterable[Example], put: Put) -> None:
         """Put the kept rows as they come; rows the step is not for pass. A source adds its own to what passes."""
+        rows = iter(rows)  # a source lets all of them pass, so none is left for it to be given
         if self._run.step.is_source:
             for row in rows:
                 self._settle(row, put)
@@ -197,12 +200,18 @@ def _narrowed(rows: Rows, names: Callable[[Example], bool]) -> Rows:
 
 
 def begin(run: StepRun) -> None:
-    """Empty the step's folder. Raises OutputError."""
+    """Empty the step's folder, but for the whole models that a `fit` of this very key has left there. OutputError."""
     with writing(run.folder):
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / "done.json").unlink(missing_ok=True)
+        stays = read_json(run.folder / "begun.json") == {"key": run.key}
         for stale in run.folder.iterdir():
-            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+            if stale.is_dir() and not (stays and stale.name.startswith("model-")):
+                shutil.rmtree(stale)
+            elif not stale.is_dir():
+                stale.unlink()
+    if makes_models(run.step):
+        write_json(run.folder / "begun.json", {"key": run.key})
     run.running, run.reused, run.warnings, run.figures = True, False, [], {}
 
 
@@ -213,19 +222,31 @@ def finished_elsewhere(folder: Path) -> dict[str, Path]:
 
 
 def link(source: Path, target: Path) -> None:
-    """Give `target` the files of `source`, hard-linked where the disk can; `done.json` last.
+    """Give `target` the files of `source`, and models in folders; hard-linked where the disk can, `done.json` last.
 
-    What `source` has paid for is not counted again.
+    What `source` has paid for is not counted again. Where `source` is made anew meanwhile, there is no `done.json`.
     """
     shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
     mark = read_json(source / "done.json")
-    for name in ("kept.parquet", "dropped.parquet"):
-        try:
-            os.link(source / name, target / name)
-        except FileNotFoundError:
-            return
-        except OSError:
-            shutil.copy2(source / name, target / name)
-    if mark is not None:
+    try:
+        shutil.copytree(source, target, ignore=_ignored, copy_function=_linked)
+    except (FileNotFoundError, shutil.Error):
+        return
+    if mark is not None and read_json(source / "done.json") == mark:
         write_json(target / "done.json", {**mark, "usage": {}})
+
+
+def _ignored(folder: str, names: Sequence[str]) -> list[str]:
+    """What is no finished step's: its marks, and what a killed one was writing."""
+    del folder
+    return [name for name in names if name in {"done.json", "begun.json"} or name.startswith(".")]
+
+
+def _linked(source: str, target: str) -> None:
+    """One file as a hard link, or as a copy where the disk has none."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)

@@ -10,9 +10,11 @@ Steps that draw or write something for later prompts say so (`Stage.gives`), so 
 gives is found before anything is asked.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 from synth.errors import RecipeError, did_you_mean
 from synth.language_names import told
@@ -36,6 +38,8 @@ OF_DOCUMENTS = frozenset({"document", "title", "documents"})
 """Of these, what a row without a document has not."""
 GIVEN = "given"
 """Where in a row's `meta` stands what steps gave it."""
+DRAWS = "draws"
+"""Where in it stand the numbers of the draws that it comes from."""
 
 
 def with_given(row: Example, values: Mapping[str, Any]) -> Example:
@@ -60,6 +64,23 @@ def values_of(row: Example, names: Iterable[str]) -> dict[str, Any]:
     given = given_to(row)
     own = _own(row)
     return {name: given[name] if name in given else own[name] for name in names}
+
+
+def with_draw(row: Example, draw: int) -> Example:
+    """A child that was drawn: it remembers the number of its draw, and those of the rows that it comes from."""
+    return replace(row, meta={**row.meta, DRAWS: [*row.meta.get(DRAWS, ()), draw]})
+
+
+def first_sample(row: Example) -> int:
+    """The number of the first sample that is asked for a row: 0, but for what later draws made.
+
+    Two draws of one row may come to the same words of a prompt. They are two rows, so they are two samples of it.
+
+    >>> first_sample(Example(id="x")), first_sample(with_draw(Example(id="x"), 3)) > 1000
+    (0, True)
+    """
+    draws = row.meta.get(DRAWS, ())
+    return crc32(json.dumps(list(draws)).encode()) << 17 if any(draws) else 0
 
 
 def language_of(row: Example) -> str:

@@ -46,18 +46,12 @@ def sampling_fields(request: Request, own: Mapping[str, Any], known: Collection[
         "prompt_logprobs": 0 if request.prompt_logprobs else None,
     }
     set_here = {name: value for name, value in wanted.items() if value is not None}
-    return {**own, **set_here, **extra, "max_tokens": 1 if is_weighed(request) else sampling.most_tokens}
-
-
-def is_weighed(request: Request) -> bool:
-    """True where the last message is a text whose log-probabilities are wanted, and no question."""
-    return request.prompt_logprobs and request.messages[-1].role == "assistant"
+    return {**own, **set_here, **extra, "max_tokens": 1 if request.is_weighed else sampling.most_tokens}
 
 
 def template_fields(request: Request) -> dict[str, Any]:
     """How the chat template ends: with the opening of a reply, or in the middle of a text that is weighed."""
-    weighed = is_weighed(request)
-    ends = {"add_generation_prompt": not weighed, "continue_final_message": weighed}
+    ends = {"add_generation_prompt": not request.is_weighed, "continue_final_message": request.is_weighed}
     given = request.sampling.extra.get(TEMPLATE_KWARGS, {})
     if not isinstance(given, Mapping):
         raise BackendError(f"sampling.extra: {TEMPLATE_KWARGS} must be fields of the chat template, not {given!r}")

@@ -5,8 +5,8 @@
     {"query": "…", "positive": "…", "negative": "…", "summary": "…"}
     ->  a child with that query, two written documents, and `summary` given to later prompts
 
-A part that is not returned stays the row's own. A document that a model wrote has the origin `written`, for good: its
-style gives it away, and whoever trains on it must be able to tell.
+A part that is not returned stays the row's own; what is `further` joins the row's positives. A document that a model
+wrote has the origin `written`, for good: its style gives it away, and whoever trains on it must be able to tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,10 +33,12 @@ def written_row(
     child = child_of(row, *born, text)
     child = replace(child, query=row.query, language=language_of(row))
     title = ""
-    documents: dict[str, list[Document]] = {"positive": [], "negative": []}
+    documents: dict[str, list[Document]] = {"positive": [], "negative": [], "further": []}
     for name, part in parts.items():
         if part in documents:
-            documents[part] += _documents(fields[name], axes.relevance(name, drawn), row)
+            returned = axes.header.returns[name]
+            made = _documents(fields[name], axes.relevance(name, drawn), row)
+            documents["further" if returned.further else part] += _noted(made, returned.notes, fields)
         elif part == "title":
             title = str(fields[name])
         elif part == "query":
@@ -53,18 +55,31 @@ def given_names(header: Header) -> Sequence[str]:
 
 
 def _documents(value: object, relevance: float | None, row: Example) -> list[Document]:
-    """The documents that a text, or each text of a list, is; empty ones are none."""
+    """The documents that a text, or each text of a list, is; an empty one has no text."""
     texts = [str(each) for each in value] if isinstance(value, list) else [str(value)]
     language = document_language_of(row)
     return [
         Document(text, f"written-{row_id('', 0, text)}", language=language, origin="written", relevance=relevance)
         for text in texts
-        if text.strip()
     ]
+
+
+def _noted(documents: Sequence[Document], notes: Mapping[str, str], fields: Mapping[str, Any]) -> list[Document]:
+    """The documents that have a text, each with what the fields of the answer that `notes` names say of it."""
+    there = {name: fields[field] for name, field in notes.items() if fields.get(field) is not None}
+    there = {name: value if isinstance(value, list) else [value] for name, value in there.items()}
+    made = []
+    for place, document in enumerate(documents):
+        told = {name: values[place] for name, values in there.items()}
+        made.append(replace(document, title=told.pop("title", ""), meta=told))
+    return [each for each in made if each.text.strip()]
 
 
 def _with_documents(child: Example, written: Mapping[str, Sequence[Document]], title: str) -> Example:
     positives, negatives = tuple(written["positive"]), tuple(written["negative"])
     if positives and title:
         positives = (replace(positives[0], title=title), *positives[1:])
-    return replace(child, positives=positives or child.positives, negatives=(*child.negatives, *negatives))
+    right = positives or child.positives
+    if written["further"]:
+        right = (*right, *written["further"])
+    return replace(child, positives=right, negatives=(*child.negatives, *negatives))

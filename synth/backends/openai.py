@@ -79,6 +79,11 @@ class OpenAI(Concurrent):
                 raise ValueError(f"{name} holds a key, and keys come from the environment alone: see `key_env`")
         return value
 
+    @property
+    def weighs_prompts(self) -> bool:  # type: ignore[override]  # options decide, as Backend says
+        """True where its servers may: OpenAI's own does not, vLLM's does, and others are known by their first reply."""
+        return HOSTED not in self.base_url
+
     async def start(self) -> None:
         """Open the clients. Raises BackendError where a key is needed and not set."""
         self._pool = ChatPool(

@@ -83,6 +83,11 @@ class OpenAIBatch(Backend):
     def _holds_no_key(cls, value: dict[str, str]) -> dict[str, str]:
         return OpenAI._holds_no_key(value)
 
+    @property
+    def weighs_prompts(self) -> bool:  # type: ignore[override]  # options decide, as Backend says
+        """True where its server may: OpenAI's own does not; vLLM's does, and so does `vllm run-batch`."""
+        return bool(self.offline) or self.base_url != HOSTED
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """One completion for each request, as batches end; see `Backend.complete`.
 

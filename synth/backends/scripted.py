@@ -18,6 +18,10 @@ Where log-probabilities are wanted, `chances` says how likely the words were in 
 
     {"when": "Nile", "reply": {"answer": "yes"}, "chances": {"yes": 0.9, "no": 0.1}}
 
+Where a text is to be weighed, `when` may stand in that text too, and `logprob` says how likely each of its words was:
+
+    {"when": ["The Nile floods", "when does it rise?"], "logprob": -1.5}
+
 Of the lines that fit, the first is for sample 0, the second for sample 1, and so on, so that the order of the requests
 changes nothing; a line that says `sample` is for that one. A request that no line fits is a failed request. Without a
 file the answers fit the schema and mean nothing: words of the request, drawn by its hash.
@@ -31,7 +35,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -55,6 +59,9 @@ class Line(BaseModel):
     error: str = Field(default="", description="why the request failed")
     chances: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         default={}, description="how likely each of several words was in the place where one of them stands"
+    )
+    logprob: float | None = Field(
+        default=None, le=0, description="log-probability of each word of a text to be weighed"
     )
     prompt_tokens: int | None = Field(default=None, ge=0, description="tokens in; a guess from the length if unset")
     completion_tokens: int | None = Field(
@@ -84,13 +91,15 @@ class Line(BaseModel):
         if self.request:
             return self.request == hashed
         known = (request.schema or {}).get("properties", self.reply or {})
-        turn = sum(message.role == "assistant" for message in request.messages)
+        turn = sum(message.role == "assistant" for message in request.messages) - request.is_weighed
         fits = turn == self.turn and all(name in known for name in self.reply or ())
         return fits and all(text in user for text in self.when)
 
 
 class Scripted(Backend):
     """Answers from a file of replies, or from the schema alone; the same request always has the same answer."""
+
+    weighs_prompts: ClassVar[bool] = True
 
     replies: str = Field(
         default="", description="a JSONL file of replies; without one they are made up from the schema"
@@ -126,7 +135,8 @@ class Scripted(Backend):
         return tuple(_line(raw, f"{self.replies}:{number}") for number, raw in lines if raw.strip())
 
     def _from_file(self, request: Request, lines: tuple[Line, ...]) -> Completion:
-        user = "\n".join(message.content for message in request.messages if message.role == "user")
+        told = [message.content for message in request.messages if message.role == "user"]
+        user = "\n".join([*told, request.messages[-1].content] if request.is_weighed else told)
         hashed = request_hash(request)
         fitting = [line for line in lines if line.fits(request, user, hashed)]
         own = [line for line in fitting if line.sample == request.sample]
@@ -150,6 +160,7 @@ class Scripted(Backend):
             completion_tokens=len(line.said) // 4 if line.completion_tokens is None else line.completion_tokens,
             model=model,
             logprobs=() if request.top_logprobs is None else _weighed(line),
+            prompt_logprobs=_of_prompt(request, line) if request.prompt_logprobs else (),
         )
 
     def _made_up(self, request: Request) -> Completion:
@@ -165,6 +176,14 @@ def _weighed(line: Line) -> tuple[Token, ...]:
     top = {word: round(math.log(chance), 6) for word, chance in line.chances.items()}
     parts = re.findall(r"\w+|\W", line.said)
     return tuple(Token(part, top.get(part, 0.0), top if part in top else {part: 0.0}) for part in parts)
+
+
+def _of_prompt(request: Request, line: Line) -> tuple[Token, ...]:
+    """The tokens of the last message, each as likely as the line says or by the hash of the request."""
+    rng = random.Random(request_hash(request))
+    own = line.logprob if line.logprob is not None else round(rng.uniform(-8, 0), 5)
+    parts = re.findall(r"\w+|\W", request.messages[-1].content)
+    return (Token("", None), *(Token(part, own) for part in parts))
 
 
 def request_hash(request: Request) -> str:
@@ -196,19 +215,25 @@ def _phrase(rng: random.Random, words: list[str]) -> str:
     return " ".join(rng.choice(words) for _ in range(rng.randint(3, 8))).translate({ord('"'): None, ord("\\"): None})
 
 
-def _value(schema: Mapping[str, Any], rng: random.Random, words: list[str]) -> Any:
-    """A value that fits a schema of `prompt_header`: objects, lists, strings, numbers and booleans."""
+def _value(schema: Mapping[str, Any], rng: random.Random, words: list[str], lengths: list[int] | None = None) -> Any:
+    """A value that fits a schema of `prompt_header`: objects, lists, strings, numbers and booleans.
+
+    The lists of an object are of one length, where their bounds let them: some of them belong together.
+    """
     if "enum" in schema:
         return rng.choice(list(schema["enum"]))
     kind = schema.get("type", "object")
     if kind == "object":
-        return {name: _value(inner, rng, words) for name, inner in schema.get("properties", {}).items()}
+        known: list[int] = []
+        return {name: _value(inner, rng, words, known) for name, inner in schema.get("properties", {}).items()}
     if kind == "array":
         least = schema.get("minItems", 1)
-        return [
-            _value(schema.get("items", {}), rng, words)
-            for _ in range(rng.randint(least, schema.get("maxItems", least + 2)))
-        ]
+        most = schema.get("maxItems", least + 2)
+        length = rng.randint(least, most)
+        if lengths is not None:
+            length = lengths[0] if lengths and least <= lengths[0] <= most else length
+            lengths.append(length)
+        return [_value(schema.get("items", {}), rng, words) for _ in range(length)]
     if kind in ("integer", "number"):
         low = schema.get("minimum", 0)
         high = schema.get("maximum", low + 10)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -46,6 +46,8 @@ SERVER = "vllm.entrypoints.openai.api_server"
 
 class VLLM(Concurrent):
     """Completions, vectors and scores from vLLM, which it starts when first asked and ends with the run."""
+
+    weighs_prompts: ClassVar[bool] = True
 
     runner: Literal["generate", "pooling"] = Field(
         default="generate", description="what the model does: it writes, or it gives vectors or scores"

@@ -57,8 +57,16 @@ def init(
 
 
 @app.command()
-def check(recipe: Recipe, set_: Set = None, limit: Limit = None, as_json: Json = False) -> None:
-    """Build every step, render the first prompts, and tell requests and tokens. Nothing is spent.
+def check(
+    recipe: Recipe,
+    set_: Set = None,
+    limit: Limit = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Show prompts whole, not only how they begin and end.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build every step, show a prompt of each, and tell requests, tokens and money. Nothing is spent.
 
     Example: synth check domain --set corpus=./my-documents
     """
@@ -66,7 +74,7 @@ def check(recipe: Recipe, set_: Set = None, limit: Limit = None, as_json: Json =
     from synth.recipe import load
 
     plan = look_ahead(load(recipe, set_ or (), limit=limit))
-    tell(as_json, plan.to_json(), plan.print)
+    tell(as_json, plan.to_json(), lambda console: plan.print(console, whole=whole))
 
 
 @app.command("list")
@@ -83,21 +91,23 @@ def list_(
     from synth.catalogue import entries, print_entries
 
     found = entries(kind)
-    tell(as_json, found, lambda console: print_entries(found, console))
+    told = {each: {name: entry.to_json() for name, entry in parts.items()} for each, parts in found.items()}
+    tell(as_json, told, lambda console: print_entries(found, console))
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A recipe, prompt, stage, filter or backend.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="A recipe, prompt, stage, filter or backend; or KIND/NAME.")],
+    as_json: Json = False,
 ) -> None:
-    """Show a part: its options and their defaults, or a recipe's or prompt's text.
+    """Show a part: its options and their defaults; of a recipe or a prompt what it does, and its text.
 
     Example: synth show near_dedup
     """
-    from synth.catalogue import describe
+    from synth.described import describe
 
     found = describe(name)
-    tell(as_json, found.to_json(), lambda console: lines(console, found.lines()))
+    tell(as_json, found.to_json(), found.print)
 
 
 @app.command("copy")
@@ -106,11 +116,11 @@ def copy_(
     dest: Annotated[Path, typer.Argument(help="The folder to copy it into.")],
     as_json: Json = False,
 ) -> None:
-    """Copy a shipped recipe with its prompts, or a prompt, to own and change.
+    """Copy a shipped recipe with its prompts and data, or a prompt, to own and change.
 
     Example: synth copy domain my-project
     """
-    from synth.catalogue import copy_part
+    from synth.copying import copy_part
 
     written = copy_part(name, dest)
     tell(as_json, {"written": [str(path) for path in written]}, lambda console: lines(console, map(str, written)))

@@ -47,6 +47,17 @@ def read_hub(name: str, columns: Columns) -> Iterator[Record | Unreadable]:
     yield from stream_records(_open(dataset), columns, dataset.repo)
 
 
+def open_rows(name: str) -> Iterable[Mapping[str, Any]]:
+    """The rows of a dataset on the Hub with all their columns, streamed. Raises CorpusError where it is not there."""
+    return _open(parse(name))
+
+
+def label_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What the numbers in the columns of labels stand for, of a dataset that is open; {} where nothing says so."""
+    features = getattr(rows, "features", None) or {}
+    return {column: list(feature.names) for column, feature in features.items() if hasattr(feature, "names")}
+
+
 def stream_records(rows: Iterable[Mapping[str, Any]], columns: Columns, name: str) -> Iterator[Record | Unreadable]:
     """The records of a dataset that is open; its features say its columns where they are known."""
     features = getattr(rows, "features", None)

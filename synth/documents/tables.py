@@ -62,40 +62,56 @@ def read_table(file: CorpusFile, columns: Columns, encoding: str = "utf-8") -> I
         yield from records(rows, columns, file.name)
 
 
-def records(rows: Iterator[Row], columns: Columns, name: str) -> Iterator[Record | Unreadable]:
-    """The rows of a table called `name` as records; which columns to read is decided by the first hundred."""
+def plain_rows(file: CorpusFile, encoding: str = "utf-8") -> Iterator[Row]:
+    """The rows of a table with all its columns as they stand; of a text file its lines, in a column `text`."""
+    if file.kind == "parquet":
+        return _parquet_rows(file)
+    if file.kind == "text":
+        return _lines_of_text(file, encoding)
+    return _json_rows(file, encoding) if file.kind == "jsonl" else _csv_rows(file, encoding)
+
+
+def peeked(rows: Iterator[Row]) -> tuple[list[str], Iterator[Row]]:
+    """The names of the columns of the first hundred rows, and all the rows."""
     first = list(islice(rows, PEEKED))
     known = list(dict.fromkeys(key for row in first if row.values is not None for key in row.values))
+    return known, chain(first, rows)
+
+
+def records(rows: Iterator[Row], columns: Columns, name: str) -> Iterator[Record | Unreadable]:
+    """The rows of a table called `name` as records; which columns to read is decided by the first hundred."""
+    known, rows = peeked(rows)
     if known:
         columns = choose(known, columns, name)
-    for row in chain(first, rows):
-        place = Place(name, row.number)
-        if row.values is None:
-            yield Unreadable(place, row.fault, row.beginning)
-        else:
-            yield _record(row.values, columns, place)
+    for row in rows:
+        yield _read(row, columns, name)
+
+
+def _read(row: Row, columns: Columns, name: str) -> Record | Unreadable:
+    place = Place(name, row.number)
+    return Unreadable(place, row.fault, row.beginning) if row.values is None else _record(row.values, columns, place)
 
 
 def choose(known: Sequence[str], wanted: Columns, name: str) -> Columns:
     """The columns to read, of those there are. Raises MissingColumn where one that is named, or any text, lacks."""
     for column in (wanted.text, wanted.title, wanted.doc_id, wanted.language):
         if column and column not in known:
-            found = _in_words(known)
+            found = in_words(known)
             raise MissingColumn(f"{name}: no column {column!r}; the columns are {found}{did_you_mean(column, known)}")
-    text = wanted.text or _named(known, TEXT) or (known[0] if len(known) == 1 else "")
+    text = wanted.text or named(known, TEXT) or (known[0] if len(known) == 1 else "")
     if not text:
-        raise MissingColumn(f"{name}: no column of text; the columns are {_in_words(known)}: set `text_column` to one")
+        raise MissingColumn(f"{name}: no column of text; the columns are {in_words(known)}: set `text_column` to one")
     return replace(
-        wanted, text=text, title=wanted.title or _named(known, TITLE), doc_id=wanted.doc_id or _named(known, ID)
+        wanted, text=text, title=wanted.title or named(known, TITLE), doc_id=wanted.doc_id or named(known, ID)
     )
 
 
-def _in_words(known: Sequence[str]) -> str:
+def in_words(known: Sequence[str]) -> str:
     """The names of columns in one line that is not too long."""
     return ", ".join(" ".join(name.split())[:40] for name in known[:20]) + (" …" if len(known) > 20 else "")
 
 
-def _named(known: Sequence[str], usual: Sequence[str]) -> str:
+def named(known: Sequence[str], usual: Sequence[str]) -> str:
     """The first usual name that a column has, in any case; "" where none has."""
     by_name = {name.strip().lower(): name for name in reversed(known)}
     return next((by_name[name] for name in usual if name in by_name), "")
@@ -163,6 +179,18 @@ def _json_row(number: int, line: str) -> Row:
         cure = "; write one object a line" if isinstance(value, list) else ""
         return Row(number, fault=f"found {type(value).__name__}, expected an object{cure}", beginning=clean(line[:200]))
     return Row(number, value)
+
+
+def _lines_of_text(file: CorpusFile, encoding: str) -> Iterator[Row]:
+    number = 0
+    try:
+        for number, line in enumerate(_text_lines(file, encoding), 1):
+            if isinstance(line, Fault):
+                yield Row(number, fault=str(line))
+            elif line.strip():
+                yield Row(number, {"text": line})
+    except BROKEN_STREAM as error:
+        yield Row(number + 1, fault=broken(error))
 
 
 def _text_lines(file: CorpusFile, encoding: str) -> Iterator[str | Fault]:
@@ -250,14 +278,31 @@ def _parquet(file: CorpusFile, columns: Columns) -> Iterator[Record | Unreadable
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    try:
+        columns = choose(pq.read_schema(file.path).names, columns, file.name)
+    except (pa.ArrowException, OSError) as error:
+        yield Unreadable(Place(file.name), _not_parquet(error))
+        return
+    names = [name for name in (columns.text, columns.title, columns.doc_id, columns.language) if name]
+    for row in _parquet_rows(file, list(dict.fromkeys(names))):
+        yield _read(row, columns, file.name)
+
+
+def _parquet_rows(file: CorpusFile, names: Sequence[str] | None = None) -> Iterator[Row]:
+    """The rows of a Parquet file, of these columns or of all; a last one tells what cannot be read on."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     number = 0
     try:
         with pq.ParquetFile(file.path) as table:
-            chosen = choose(table.schema_arrow.names, columns, file.name)
-            names = [name for name in (chosen.text, chosen.title, chosen.doc_id, chosen.language) if name]
-            for batch in table.iter_batches(batch_size=1024, columns=list(dict.fromkeys(names))):
+            for batch in table.iter_batches(batch_size=1024, columns=names):
                 for values in batch.to_pylist():
                     number += 1
-                    yield _record(values, chosen, Place(file.name, number))
+                    yield Row(number, values)
     except (pa.ArrowException, OSError) as error:
-        yield Unreadable(Place(file.name, number and number + 1), f"not Parquet: {str(error).splitlines()[0][:200]}")
+        yield Row(number and number + 1, fault=_not_parquet(error))
+
+
+def _not_parquet(error: Exception) -> str:
+    return f"not Parquet: {str(error).splitlines()[0][:200]}"

@@ -36,9 +36,10 @@ class Brainstorm(Stage):
     In each round the writer is asked `calls` times for each row that has too few, and told up to `shown` of the ideas
     that the row has by then. An idea that repeats another one of any row, by a share of letters of `most_alike`, is
     dropped as `duplicate_idea`. A row is asked no more when it has enough, when less than `least_novelty` of the last
-    round's ideas were new, or after `most_rounds`. `makes: instruction` becomes the row's instruction, another name is
-    for prompts to read. The prompt returns one list; it may read `known` and `wanted`. E5-mistral (arXiv 2401.00368)
-    began so, in one call of twenty ideas each; SPEED (2410.18634) found more ideas better than more rows for each.
+    round's ideas were new, or after `most_rounds`. `makes: instruction` or `query` becomes that of the row, another
+    name is for prompts to read. The prompt returns one list; it may read `known` and `wanted`. E5-mistral (arXiv
+    2401.00368) began so, in one call of twenty ideas each; SPEED (2410.18634) found more ideas better than more rows
+    for each.
     """
 
     scope: ClassVar[Literal["row", "set"]] = "set"
@@ -213,6 +214,8 @@ class _Storm:
         child = replace(child_of(row, self._ctx.step, number, idea), query=row.query)
         child = replace(child, meta={**child.meta, **self._meta(reply, number)})
         makes = self._stage.makes
+        if makes == "query":
+            return replace(child, query=idea)
         return replace(child, instruction=idea) if makes == "instruction" else with_given(child, {makes: idea})
 
     def _failed(self, each: _Row, call: int, reply: Reply, answer: Unreadable) -> Dropped:

@@ -12,19 +12,22 @@ beat leaving them; RocketQA (2010.08191) that most of what a search ranks first 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from synth.errors import RecipeError
 from synth.judging import Case, Panel, Verdict, pair_of
+from synth.open_rows import OpenRows
 from synth.stage import Context, in_blocks
-from synth.types import Document, Dropped, Example
+from synth.types import Document, Dropped, Example, Origin
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from synth.embedder import Embedder
 
 Fate = Literal["drop", "relabel", "soft", "row", "note"]
 BLOCK = 256
@@ -43,10 +46,12 @@ class FalseNegatives(Panel):
     of whose negatives has a readable one is dropped, and one that the budget ended for too.
 
     Rows without a query or negatives pass. Negatives that are right by design (STS lists, labels) are not for this:
-    spare such rows with `where:`. How many there were is counted by the origin of the negative.
+    spare such rows with `where:`, or negatives that were written to be wrong with `origin: mined`. How many there were
+    is counted by the origin of the negative.
     """
 
     version: ClassVar[int] = 1
+    fitted: ClassVar[Literal["", "row", "all"]] = "row"
 
     scorer: Literal["judge", "embedder", "reranker"] = Field(default="judge", description="what scores the negatives")
     fate: Fate = Field(default="drop", description="what becomes of a false negative")
@@ -60,7 +65,15 @@ class FalseNegatives(Panel):
     relative_margin: float = Field(
         default=0.05, ge=0, le=1, description="share of the positive's score by which a negative must stay below it"
     )
+    origin: tuple[Origin, ...] = Field(
+        default=(), description="where the negatives come from that are judged: mined, written, corpus; all if unset"
+    )
     most_negatives: int = Field(default=100, ge=1, le=1000, description="negatives of a row that are scored, the first")
+
+    @field_validator("origin", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _has_its_scorer(self) -> Self:
@@ -97,23 +110,36 @@ class FalseNegatives(Panel):
             yield from self._judged(rows, ctx)
             return
         for block in in_blocks(rows, BLOCK):
-            yield from self._scored(block, ctx)
+            for model, some in self._models(block, ctx):
+                yield from self._scored(some, model, ctx)
+
+    def _models(self, rows: Sequence[Example], ctx: Context) -> "Iterator[tuple[Embedder | None, Sequence[Example]]]":
+        """The embedder that may score rows, with those; None for a reranker."""
+        return iter([(None, rows)]) if self.scorer == "reranker" else ctx.embedder(self.embedder).for_rows(rows)
 
     def _judged(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
-        out = _Out(self.most_negatives)
-        for verdict in self.verdicts(out.cases(rows), ctx):
-            found = out.settle(verdict)
+        out: OpenRows[Verdict] = OpenRows(self._doubtful)
+        cases = (Case(name, pair_of(row, negative)) for name, row, negative in out.asked(rows))
+        for verdict in self.verdicts(cases, ctx):
+            found = out.settle(verdict.case.id, verdict)
             if found is not None:
-                yield self._fate(found.row, self._of_verdicts(found), ctx)
+                yield self._fate(found[0], self._of_verdicts(*found), ctx)
             yield from out.passed()
         yield from out.passed()
 
-    def _of_verdicts(self, found: "_Open") -> list["_Scored"]:
+    def _doubtful(self, row: Example) -> Sequence[Document]:
+        return [row.negatives[place] for place in self._places(row)]
+
+    def _places(self, row: Example) -> list[int]:
+        """Where among its negatives those stand that are judged."""
+        known = enumerate(row.negatives if row.query.strip() else ())
+        return [place for place, each in known if not self.origin or each.origin in self.origin][: self.most_negatives]
+
+    def _of_verdicts(self, row: Example, verdicts: Sequence[Verdict]) -> list["_Scored"]:
         scored = []
-        for number in range(len(found.verdicts)):
-            verdict = found.verdicts[number]
+        for negative, verdict in zip(self._doubtful(row), verdicts, strict=True):
             least = verdict.scale.least if self.least is None else self.least
-            document = verdict.noted(found.row.negatives[number])
+            document = verdict.noted(negative)
             if verdict.score is None:
                 scored.append(_Scored(document, False, verdict.unread.detail, verdict.unread.reason))
                 continue
@@ -121,39 +147,36 @@ class FalseNegatives(Panel):
             scored.append(_Scored(document, verdict.score >= least, detail))
         return scored
 
-    def _scored(self, rows: Sequence[Example], ctx: Context) -> Iterator[Example | Dropped]:
+    def _scored(self, rows: Sequence[Example], model: "Embedder | None", ctx: Context) -> Iterator[Example | Dropped]:
         """The rows of a block, their negatives scored beside their first positives."""
-        asked = [row for row in rows if row.query.strip() and row.positives and row.negatives]
-        pairs = [(row, d) for row in asked for d in (row.positive, *row.negatives[: self.most_negatives])]
-        scores = iter([round(score, 5) for score in self._scores(pairs, ctx).tolist()] if pairs else ())
+        asked = [(row, self._doubtful(row) if row.positives else ()) for row in rows]
+        pairs = [(row, each) for row, doubtful in asked if doubtful for each in (row.positive, *doubtful)]
+        scores = iter([round(score, 5) for score in self._scores(pairs, model, ctx).tolist()] if pairs else ())
         name = "cosine" if self.scorer == "embedder" else "reranker"
-        for row in rows:
-            if not (row.query.strip() and row.positives and row.negatives):
+        for row, doubtful in asked:
+            if not doubtful:
                 yield row
                 continue
             own = next(scores)
             bar = round(own - self.relative_margin * abs(own), 5)
             bar = bar if self.least is None else max(bar, self.least)
             found = []
-            for negative in row.negatives[: self.most_negatives]:
+            for negative in doubtful:
                 score = next(scores)
                 noted = replace(negative, scores={**negative.scores, name: score})
                 found.append(_Scored(noted, score >= bar, f"{name} {score:.3f}, the positive {own:.3f}"))
             positive = replace(row.positive, scores={**row.positive.scores, name: own})
             yield self._fate(replace(row, positives=(positive, *row.positives[1:])), found, ctx)
 
-    def _scores(self, pairs: Sequence[tuple[Example, Document]], ctx: Context) -> "NDArray[np.float32]":
+    def _scores(
+        self, pairs: Sequence[tuple[Example, Document]], model: "Embedder | None", ctx: Context
+    ) -> "NDArray[np.float32]":
         """The score of each row's query and document, float32 (n,)."""
-        if self.scorer == "reranker":
+        if model is None:
             return ctx.backend(self.first[0]).score([(row.query, document.full_text) for row, document in pairs])
-        from synth.hits import rounded
+        from synth.retrieval import cosines
 
-        embedder = ctx.embedder(self.embedder)
-        distinct = list(dict.fromkeys(row.query for row, _ in pairs))
-        place = {query: number for number, query in enumerate(distinct)}
-        queries = embedder.encode(distinct, kind="query")[[place[row.query] for row, _ in pairs]]
-        documents = embedder.encode([document.full_text for _, document in pairs])
-        return rounded((queries * documents).sum(axis=1))
+        return cosines(model, [(row.query, document.full_text) for row, document in pairs])
 
     def _fate(self, row: Example, scored: Sequence["_Scored"], ctx: Context) -> Example | Dropped:
         """The row with what became of its negatives."""
@@ -163,16 +186,17 @@ class FalseNegatives(Panel):
         if right or lost:
             told = {"right": [_told(each) for each in right], "unread": [_told(each) for each in lost]}
             row = replace(row, meta={**row.meta, ctx.step or "false_negatives": told})
-        rest = row.negatives[len(scored) :]
-        whole = replace(row, negatives=(*[each.document for each in scored], *rest))
+        judged = dict(zip(self._places(row), scored, strict=True))
+        every = [(judged.get(place), document) for place, document in enumerate(row.negatives)]
+        whole = replace(row, negatives=tuple(each.document if each else document for each, document in every))
         unpaid = [each for each in lost if each.unread == "over_budget"]
-        if unpaid or len(lost) == len(scored):
+        if unpaid or len(lost) == len(every):
             return Dropped(whole, (unpaid or lost)[0].unread, (unpaid or lost)[0].detail)
         if right and self.fate == "row":
             return Dropped(whole, "false_negative", f"{len(right)} of {len(scored)} are right: {right[0].detail}")
         more = [each.document for each in right] if self.fate == "relabel" else []
-        stay = [each.document for each in scored if self._stays(each)]
-        return replace(row, positives=(*row.positives, *more), negatives=(*stay, *rest))
+        stay = [each.document if each else document for each, document in every if not each or self._stays(each)]
+        return replace(row, positives=(*row.positives, *more), negatives=tuple(stay))
 
     def _stays(self, each: "_Scored") -> bool:
         if each.unread:
@@ -201,45 +225,3 @@ def _count(scored: Sequence[_Scored], ctx: Context) -> None:
         ctx.count(f"{each.document.origin} negatives", 1)
         if each.right:
             ctx.count(f"{each.document.origin} negatives that are right", 1)
-
-
-@dataclass(slots=True)
-class _Open:
-    """A row whose verdicts are not all there."""
-
-    row: Example
-    waiting: int
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
-
-
-class _Out:
-    """The rows whose negatives are with the judges."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open: dict[str, _Open] = {}
-        self._passed: list[Example] = []
-
-    def cases(self, rows: Iterable[Example]) -> Iterator[Case]:
-        """Each negative of each row, named by the row's id and its number."""
-        for row in rows:
-            negatives = row.negatives[: self._most]
-            if not negatives or not row.query.strip():
-                self._passed.append(row)
-                continue
-            self._open[row.id] = _Open(row, len(negatives))
-            for number, negative in enumerate(negatives):
-                yield Case(f"{row.id}:{number}", pair_of(row, negative))
-
-    def settle(self, verdict: Verdict) -> _Open | None:
-        """The row whose last verdict this is; None while others are out."""
-        name, _, number = verdict.case.id.rpartition(":")
-        opened = self._open[name]
-        opened.verdicts[int(number)] = verdict
-        opened.waiting -= 1
-        return self._open.pop(name) if opened.waiting == 0 else None
-
-    def passed(self) -> Iterator[Example]:
-        """The rows that there is nothing to ask about."""
-        while self._passed:
-            yield self._passed.pop()

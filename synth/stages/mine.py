@@ -13,19 +13,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from synth.candidates import Among, Avoid, Kind, found_in, grounds, hits_of
 from synth.stage import Context, Rows, Stage, in_blocks, replayable
 from synth.types import Document, Dropped, Example
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from synth.retrieval import Corpus, Hits, Retriever
-
-DEPTH = 100
-"""The shortest lists that are fused."""
-ALIKE = 0.8
-"""A candidate whose text resembles a positive's so much (Jaccard) is no negative."""
+    from synth.retrieval import Corpus, Retriever
 
 
 class Mine(Stage):
@@ -36,18 +29,21 @@ class Mine(Stage):
     found 95 % of the positive's cosine best: they need scores on one scale, so they go with `dense` alone; BM25's
     depend on the length of the query and fused ranks say only an order. Each negative keeps its id, rank and score.
     A row for which too few are found keeps what was found, and the count is told; no row disappears. Rows without a
-    query or a positive pass.
+    query or a positive pass. Where documents were written and there is no corpus, `among: rows` searches all documents
+    of the rows of one task; what is found there stays `written`.
     """
 
     scope: ClassVar[Literal["row", "set"]] = "set"
+    fitted: ClassVar[Literal["", "row", "all"]] = "row"
 
-    retriever: Literal["bm25", "dense", "fused"] = Field(
-        default="bm25", description="what searches: words, an embedder, or both by reciprocal rank"
-    )
+    retriever: Kind = Field(default="bm25", description="what searches: words, an embedder, or both by reciprocal rank")
     embedder: str = Field(default="", description="the embedder that dense and fused ask, by its name in the recipe")
     negatives: int = Field(default=5, ge=1, le=1000, description="negatives to find for each row")
     first_rank: int = Field(default=1, ge=1, description="best rank that counts, positives and siblings left out")
     last_rank: int = Field(default=100, ge=1, le=10_000, description="worst rank that counts")
+    among: Among = Field(
+        default="corpus", description="what is searched: the corpus, or the documents of all rows of the row's task"
+    )
     absolute_margin: float | None = Field(
         default=None,
         ge=0,
@@ -85,20 +81,23 @@ class Mine(Stage):
         return [self.embedder] if self.retriever != "bm25" else []
 
     def reads_corpus(self) -> bool:
-        """It searches the corpus."""
-        return True
+        """True where it searches the corpus."""
+        return self.among == "corpus"
+
+    def finds(self) -> int:
+        """The negatives of a row."""
+        return self.negatives
 
     def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
-        """Search the corpus for each row's query."""
+        """Search for each row's query."""
         rows = replayable(rows)
-        searches = ctx.corpus.searches(self.retriever, ctx.embedder(self.embedder) if self.embedders_used() else None)
-        ground = _Ground(ctx.corpus, searches, _answers(rows))
+        answers = _answers(rows)
         found: Counter[int] = Counter()
-        for block in in_blocks(rows):
-            asked = [row for row in block if row.query and row.positives]
-            mined = dict(zip(map(id, asked), self._mined(asked, ground), strict=True))
-            found.update(map(len, mined.values()))
-            yield from (replace(row, negatives=(*row.negatives, *mined.get(id(row), ()))) for row in block)
+        for corpus, some in grounds(rows, self.among, ctx):
+            for row, mined in self._searched(some, corpus, answers, ctx):
+                if mined is not None:
+                    found[len(mined)] += 1
+                yield replace(row, negatives=(*row.negatives, *(mined or ())))
         short = sum(times for count, times in found.items() if count < self.negatives)
         if short:
             ctx.warn(
@@ -106,24 +105,29 @@ class Mine(Stage):
                 f"{found[0]} of them none"
             )
 
+    def _searched(
+        self, rows: Iterable[Example], corpus: "Corpus", answers: Mapping[str, Sequence[Document]], ctx: Context
+    ) -> Iterator[tuple[Example, list[Document] | None]]:
+        """Each row with its negatives; None for one that nothing is searched for."""
+        embedder = ctx.embedder(self.embedder) if self.embedders_used() else None
+        for block in in_blocks(rows):
+            asked = [row for row in block if row.query and row.positives]
+            mined: dict[int, list[Document]] = {}
+            for searches, some in corpus.searches_for(asked, self.retriever, embedder):
+                mined |= zip(map(id, some), self._mined(some, _Ground(corpus, searches, answers)), strict=True)
+            yield from ((row, mined.get(id(row))) for row in block)
+
     def _mined(self, rows: Sequence[Example], ground: "_Ground") -> Iterator[list[Document]]:
         """The negatives of each row."""
         right = [ground.right(row) for row in rows]
-        hits = self._hits([row.query for row in rows], [ground.corpus.families(each) for each in right], ground)
+        without = [ground.corpus.families(each) for each in right]
+        hits = hits_of(ground.searches, [row.query for row in rows], self.last_rank, without)
         bounds = self._bounds(rows, ground)
         for number, row in enumerate(rows):
-            fit = self._fit(hits, number, bounds[number], ground.corpus)
-            avoid = _Avoid(right[number], row.negatives)
-            chosen = islice(((rank, score, each) for rank, score, each in fit if avoid.lets(each)), self.negatives)
-            yield [self._negative(*each) for each in chosen]
-
-    def _hits(self, queries: Sequence[str], without: Sequence["NDArray[np.int64]"], ground: "_Ground") -> "Hits":
-        """The last_rank best documents of each query, none of them of the families of its positives."""
-        from synth.retrieval import fuse
-
-        depth = max(self.last_rank, DEPTH) if len(ground.searches) > 1 else self.last_rank
-        found = [retriever.search(queries, depth, without=without) for retriever in ground.searches.values()]
-        return found[0] if len(found) == 1 else fuse(found, self.last_rank)
+            avoid = Avoid(right[number], row.negatives)
+            found = found_in(hits, number, ground.corpus, self.first_rank)
+            fit = (each for each in found if each.score <= bounds[number] and avoid.lets(each.document))
+            yield [each.noted(self.retriever) for each in islice(fit, self.negatives)]
 
     def _bounds(self, rows: Sequence[Example], ground: "_Ground") -> list[float]:
         """The score above which a candidate may be an answer; infinite where there is no margin."""
@@ -134,21 +138,6 @@ class Mine(Stage):
             min(score - (self.absolute_margin or 0), score - (self.relative_margin or 0) * abs(score)) + 5e-6
             for score in own.tolist()
         ]
-
-    def _fit(self, hits: "Hits", number: int, bound: float, corpus: "Corpus") -> Iterator[tuple[int, float, Document]]:
-        """The documents of the window for one row that score at most `bound`, best first: rank, score, document."""
-        window = slice(self.first_rank - 1, self.last_rank)
-        found = zip(hits.indices[number, window].tolist(), hits.scores[number, window].tolist(), strict=True)
-        for rank, (position, score) in enumerate(found, start=self.first_rank):
-            if position < 0:
-                return
-            if round(score, 5) <= bound:
-                yield rank, round(score, 5), corpus.documents[position]
-
-    def _negative(self, rank: int, score: float, document: Document) -> Document:
-        name = {"bm25": "bm25", "dense": "cosine", "fused": "rrf"}[self.retriever]
-        scores, meta = {**document.scores, name: score}, {**document.meta, "rank": rank}
-        return replace(document, origin="mined", scores=scores, meta=meta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,24 +155,6 @@ class _Ground:
         told = [*row.positives, *self.answers.get(folded(row.query), ())]
         places = (self.corpus.position.get(document.doc_id, -1) for document in told)
         return [*told, *(self.corpus.documents[place] for place in places if place >= 0)]
-
-
-class _Avoid:
-    """What may not become a negative of one row."""
-
-    def __init__(self, right: Sequence[Document], negatives: Sequence[Document]) -> None:
-        self._right = {document.text for document in right}
-        self._ids = {document.doc_id for document in negatives}
-        self._texts = {document.text for document in negatives}
-
-    def lets(self, document: Document) -> bool:
-        """True for a text that is new to the row and resembles none of its positives; it is then no longer new."""
-        from synth.resemblance import jaccard
-
-        if document.doc_id in self._ids or document.text in self._texts or not document.text.strip():
-            return False
-        self._texts.add(document.text)
-        return all(jaccard(document.text, text) < ALIKE for text in self._right)
 
 
 def _answers(rows: Rows) -> dict[str, list[Document]]:

@@ -6,9 +6,11 @@ train: {base: intfloat/multilingual-e5-small}            a pretrained model, tra
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from synth.errors import RecipeError
 
 STATIC = "static"
 
@@ -64,6 +66,18 @@ class TrainOptions(BaseModel):
     start: Literal["lsa", "random"] = Field(
         default="lsa", description="a static model's first weights: what the corpus tells of each piece, or random"
     )
+
+    def beside(self, folder: Path, place: str) -> Self:
+        """The options with a base that is a folder as it is found from `folder`, where its recipe stands.
+
+        Raises RecipeError, which begins with `place`, for a base that looks like a folder and is none.
+        """
+        found = folder / Path(self.base).expanduser()
+        if self.base != STATIC and found.is_dir():
+            return self.model_copy(update={"base": str(found)})
+        if self.base.startswith((".", "/", "~")):
+            raise RecipeError(f"{place}: train: base: there is no model in {found}")
+        return self
 
     def schedule(self) -> Schedule:
         """The options with the defaults of the base filled in."""

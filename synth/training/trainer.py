@@ -9,9 +9,10 @@ model loads anywhere with `SentenceTransformer(path)`.
 
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synth.embedder import load_model
 from synth.errors import CorpusError, need
@@ -41,20 +42,68 @@ def train(
     """
     need("sentence_transformers", "train", "train")
     begun = time.monotonic()
+    kept = _usable(rows)
+    _seed_all(seed)
+    model, before = _begin(kept, options, output, seed, corpus)
+    learned = train_further(model, kept, options, output, seed)
+    return TrainResult(output, before, learned.rows, learned.steps, time.monotonic() - begun, learned.loss)
+
+
+class Learned(NamedTuple):
+    """The rows of a training, its steps, and the mean loss of these."""
+
+    rows: int
+    steps: int
+    loss: float
+
+
+def train_further(
+    model: "SentenceTransformer", rows: Iterable[Example], options: TrainOptions, output: Path, seed: int
+) -> Learned:
+    """Train a model in place on the rows and write it to the folder `output`; else as `train` does."""
+    kept = _usable(rows)
+    if instruction := shared_instruction(kept):
+        model.prompts["query"] = instruction
+    pairs = drawn(pairs_of(kept, model.prompts), options.schedule().most_rows, seed)
+    steps, loss = _fit(model, pairs, options, seed)
+    model.save_pretrained(str(output), create_model_card=False)
+    return Learned(len(pairs), steps, loss)
+
+
+def starts(options: TrainOptions, seed: int, documents: Iterable[Document]) -> "Iterator[SentenceTransformer]":
+    """The model that training starts from, as often as it is asked for; a static one learns from these documents once.
+
+    Raises as `train` does.
+    """
+    if options.base != STATIC:
+        while True:
+            yield _pretrained(options)
+    from synth.training.static import static_models
+
+    _, model = static_models(sorted({document.full_text for document in documents}), options, seed)
+    while True:
+        yield deepcopy(model)
+
+
+def _usable(rows: Iterable[Example]) -> list[Example]:
+    """The rows that have a query and a positive. Raises CorpusError where there are fewer than two to tell apart."""
     kept = [row for row in rows if row.query and row.positives]
     if len(kept) < 2:
         raise CorpusError(
             f"train: {len(kept)} rows have a query and a positive; at least 2 are needed: look at what the steps "
             "dropped, or give the recipe more documents"
         )
-    _seed_all(seed)
-    model, before = _begin(kept, options, output, seed, corpus)
-    if instruction := shared_instruction(kept):
-        model.prompts["query"] = instruction
-    pairs = drawn(pairs_of(kept, model.prompts), options.schedule().most_rows, seed)
-    steps, loss = _fit(model, pairs, options, seed)
-    model.save_pretrained(str(output), create_model_card=False)
-    return TrainResult(output, before, len(pairs), steps, time.monotonic() - begun, loss)
+    for what, many in (("query", {row.query for row in kept}), ("document", {_family(row) for row in kept})):
+        if len(many) < 2:
+            raise CorpusError(
+                f"train: all {len(kept)} rows have one {what}, and each row is to be a negative of the others: give "
+                "the recipe more documents"
+            )
+    return kept
+
+
+def _family(row: Example) -> str:
+    return row.positive.family or row.id
 
 
 def _seed_all(seed: int) -> None:
@@ -96,7 +145,7 @@ def _fit(model: "SentenceTransformer", pairs: Sequence[Pair], options: TrainOpti
 
     from synth.training.loss import ranking_loss
 
-    groups = {name: Dataset.from_dict(columns(group)) for name, group in by_negatives(pairs).items()}
+    groups = {name: Dataset.from_dict(columns(group)) for name, group in _alike(pairs).items()}
     model.model_card_data.widget = [{"text": pairs[0].query}]
     with tempfile.TemporaryDirectory() as folder:
         trainer = SentenceTransformerTrainer(
@@ -109,6 +158,17 @@ def _fit(model: "SentenceTransformer", pairs: Sequence[Pair], options: TrainOpti
         _remember_tokens(trainer, model, options)
         told = trainer.train()
     return told.global_step, round(float(told.training_loss), 5)
+
+
+def _alike(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+    """The pairs by how many negatives they have. Raises CorpusError where no two have equally many."""
+    groups = by_negatives(pairs)
+    if max(map(len, groups.values())) < 2:
+        raise CorpusError(
+            f"train: no two of its {len(pairs)} rows have equally many negatives, and only such stand in a batch: give "
+            "the recipe more documents"
+        )
+    return groups
 
 
 def _arguments(folder: str, pairs: Sequence[Pair], options: TrainOptions, seed: int) -> Any:
