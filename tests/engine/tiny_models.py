@@ -24,8 +24,8 @@ TEXTS = (
 )
 
 
-def chat(folder: Path, *, template: str | None = CHATML) -> Path:
-    """A chat model; `template=None` leaves it without a chat template."""
+def chat(folder: Path, *, template: str | None = CHATML, context: int = CONTEXT) -> Path:
+    """A chat model of a context of so many tokens; `template=None` leaves it without a chat template."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -40,7 +40,7 @@ def chat(folder: Path, *, template: str | None = CHATML) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=context,
         initializer_range=0.15,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,

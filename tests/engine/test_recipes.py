@@ -1,0 +1,53 @@
+"""Every shipped recipe against a real engine, end to end: guided noise proves the plumbing and nothing else.
+
+One server with a context of 16k, whose words are noise of the shapes that the schemas ask for. Nothing can be said of
+what is kept: noise is in no language and answers nothing. Each step must settle each row, and no request may fail.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synth.backends.vllm import VLLM
+from synth.build import build
+from synth.errors import CorpusError
+from synth.progress import Show
+from synth.recipe import load
+from synth.runs import RunFolder
+from tests.engine import tiny_models
+from tests.engine.conftest import SMALL, TIGHT
+from tests.plays import plays, settings
+
+CONTEXT = 16_384
+LIMIT = 8
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Iterator[dict[str, Any]]:
+    """A backend's options for the one server."""
+    model = tiny_models.chat(tmp_path_factory.mktemp("long"), context=CONTEXT)
+    engine = SMALL | TIGHT | {"kv_cache_memory_bytes": 512 << 20}
+    backend = VLLM(model=str(model), serve=True, dtype="float32", max_model_len=CONTEXT, max_num_seqs=64, engine=engine)
+    with closing(backend):
+        yield {
+            "use": "openai",
+            "model": str(model),
+            "base_url": backend.base_url,
+            "sampling": {"most_tokens": 160, "temperature": 1.0},
+        }
+
+
+@pytest.mark.parametrize("name", plays())
+def test_a_recipe_runs_against_a_real_engine(name: str, server: dict[str, Any], tmp_path: Path) -> None:
+    recipe = load(name, settings(name, model=server), limit=LIMIT)
+    with suppress(CorpusError):  # a filter may well drop all of the noise
+        build(recipe, tmp_path / "run", Show(), replies=tmp_path / "replies.sqlite")
+    run = RunFolder(tmp_path / "run")
+    assert len(run.steps) == len(recipe.steps)
+    for step in run.steps:
+        for lost in step.dropped():
+            assert lost.reason not in ("failed_request", "over_budget"), f"{step.name}: {lost.detail}"
+            assert lost.detail or lost.reason == "exact_duplicate"
