@@ -31,6 +31,8 @@ def stage_of(name: str) -> Stage:
         "brainstorm": {"prompt": "e5/tasks_short_long"},
         "similarity": {"embedder": "letters", "least": 0.5},
         "semantic_dedup": {"embedder": "letters"},
+        "fit": {"makes": "student"},
+        "convert": {"to": "label_pairs"},
     }
     return find_stage(name, Path()).model_validate(required.get(name, {}))
 

@@ -88,3 +88,40 @@ def _plainly_loaded(path: Path):  # type: ignore[no-untyped-def]
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(path))
+
+
+SHOWS = """---
+about: one query, after examples of others
+reads: [examples, document]
+returns: {query: {least: 3, most: 300}}
+---
+[user]
+{% for example in examples %}
+{{ example.document }} -> {{ example.query }}
+{% endfor %}
+{{ document }}
+"""
+
+
+def test_questions_that_were_shown_to_the_writer_are_not_measured_on(world: Path, synth: Synth) -> None:
+    questions = world / "questions"
+    (questions / "corpus.jsonl").write_text((world / "corpus" / "corpus.jsonl").read_text())
+    (world / "shows.jinja").write_text(SHOWS)
+    generate = "  - {use: generate, prompt: shows, examples: ./questions, shots: 5}\n"
+    text = (world / "recipe.yaml").read_text().replace("  - {use: extract, per_document: 3}\n", generate)
+    (world / "recipe.yaml").write_text(text + "backends: {writer: {use: scripted}}\n")
+    said = synth("run", "recipe.yaml", "--output", "run")
+    assert said.code == 0, said.err
+    assert "questions: 5 queries were shown to a model as examples and are left out" in said.out
+    assert "questions (55)" in said.out
+    told = json.loads((world / "run" / "run.json").read_text())
+    assert len(told["left_out"]["questions"]) == 5
+    all_of_them = synth("run", "recipe.yaml", "--output", "other", "--set", "generate.shots=50")
+    assert all_of_them.code == 0
+    queries = (questions / "queries.jsonl").read_text().splitlines()[:40]
+    (questions / "queries.jsonl").write_text("\n".join(queries))
+    qrels = (questions / "qrels" / "test.tsv").read_text().splitlines()[:41]
+    (questions / "qrels" / "test.tsv").write_text("\n".join(qrels) + "\n")
+    none_left = synth("run", "recipe.yaml", "--output", "third", "--set", "generate.shots=50")
+    assert none_left.code == 2
+    assert "every query of questions is shown to a model as an example" in none_left.err

@@ -1,4 +1,4 @@
-"""The recipe `domain` against a server on this machine with hand-written replies: every row's way can be seen."""
+"""A recipe with writer and judge against a server with hand-written replies: every row's way can be seen."""
 
 import json
 from pathlib import Path
@@ -13,12 +13,19 @@ REPLIES = Path(__file__).parent / "replies"
 
 @pytest.fixture
 def domain(synth: Synth, tmp_path: Path) -> Path:
-    """A run of `domain` over twelve documents in twelve languages."""
+    """A run of it over twelve documents in twelve languages."""
     with ChatServer(scripted_answer(str(REPLIES / "domain.jsonl"))) as server:
         sets = [f"corpus={REPLIES / 'domain-corpus.jsonl'}", "train=null", "backends.writer.sampling.seed=0"]
         for role in ("writer", "judge"):
             sets += [f"backends.{role}.base_url={server.base_url}", f"backends.{role}.model=tiny"]
-        said = synth("run", "domain", *(word for each in sets for word in ("--set", each)), "--output", "run", "--json")
+        said = synth(
+            "run",
+            REPLIES / "questions.yaml",
+            *(word for each in sets for word in ("--set", each)),
+            "--output",
+            "run",
+            "--json",
+        )
     assert said.code == 0, said.err
     told = json.loads(said.out)
     assert told["requests"]["sent"] >= 24

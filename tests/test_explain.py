@@ -27,7 +27,7 @@ REPLIES = Path(__file__).parent / "replies"
 
 
 class Domain(NamedTuple):
-    """A run of `domain`, and what its server was asked."""
+    """A run of `questions`, and what its server was asked."""
 
     run: Path
     seen: list[Body]
@@ -44,7 +44,7 @@ def domain(tmp_path_factory: pytest.TempPathFactory) -> Domain:
         for role in ("writer", "judge"):
             sets += [f"backends.{role}.base_url={server.base_url}", f"backends.{role}.model=tiny"]
             sets += [f"backends.{role}.price={{prompt: 1, completion: 10, cached: 0}}"]
-        build(load("domain", sets), folder / "run", Show(), replies=folder / "replies.sqlite")
+        build(load(str(REPLIES / "questions.yaml"), sets), folder / "run", Show(), replies=folder / "replies.sqlite")
     return Domain(folder / "run", server.seen)
 
 

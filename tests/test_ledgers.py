@@ -45,7 +45,7 @@ class Moody(Scripted):
             mood = int(request_hash(request), 16) % 12
             if mood == 2:
                 yield Completion(request=request, error="503: the server is busy")
-            elif mood in MOODS:
+            elif mood in MOODS and not request.prompt_logprobs:
                 yield Completion(request=request, model="moody", finish_reason="stop", **MOODS[mood])
             else:
                 yield from super().complete([request])
@@ -86,10 +86,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_of(name: str, corpus: Path, folder: Path) -> RunFolder:
-    """The recipe over the small corpus, with the moody model in every role."""
+    """The recipe over the small corpus, or over a package where it reads code, with the moody model in every role."""
     head = load(name).head
     moody = corpus / "moody.py"
-    sets = ["train=null", "evaluate=[]", "publish=null", f"corpus={corpus}"]
+    reads_code = any(step["use"] == "from_docstrings" for step in head.steps)
+    sets = ["train=null", "evaluate=[]", "publish=null", f"corpus={'email' if reads_code else corpus}"]
     sets += [f"backends.{role}={{use: {moody}, model: {role}}}" for role in head.backends]
     sets += [f"embedders.{name}={{use: {moody}, model: {name}}}" for name in head.embedders]
     with suppress(CorpusError):  # nothing is left in the end: each row has its fate all the same

@@ -152,3 +152,12 @@ def test_the_recipe_in_the_run_folder_makes_the_same_run(synth: Synth, recipe: P
     (tmp_path / "again.yaml").write_text((tmp_path / "run" / "recipe.yaml").read_text())
     second = json.loads(synth("run", "again.yaml", "--output", "run2", "--json").out)
     assert first["key"] == second["key"]
+
+
+def test_a_source_may_stand_after_a_step_that_needs_all_rows(recipe: Path, tmp_path: Path) -> None:
+    more = "  - {use: stratify, rows: 5}\n  - {use: from_topics, topics: [rivers, bridges]}\n  - {use: extract"
+    recipe.write_text(recipe.read_text().replace("  - {use: extract", more))
+    pipeline = Pipeline(load(str(recipe)), tmp_path / "run")
+    pipeline.run()
+    kept = {run.step.name: run.kept for run in pipeline.runs}
+    assert (kept["stratify"], kept["from_topics"]) == (5, 7)

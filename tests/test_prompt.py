@@ -42,6 +42,14 @@ def test_if_and_for_are_there(tmp_path: Path) -> None:
     assert prompt.render({"documents": ["a"], "title": ""})[0].content == "1. a"
 
 
+def test_values_can_be_compared(tmp_path: Path) -> None:
+    header = HEADER.replace("[document]", "[task]")
+    body = '[user]\n{% if task == "sts" %}\nalike\n{% endif %}\n{{ task }}\n'
+    prompt = written(tmp_path, header, body)
+    assert prompt.render({"task": "sts"})[0].content == "alike\nsts"
+    assert prompt.render({"task": "retrieval"})[0].content == "retrieval"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -100,7 +108,7 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("grounded/questoin", "did you mean 'grounded/question'"), ("zzz", "there are grounded/question")],
+    [("grounded/questoin", "did you mean 'grounded/question'"), ("zzz", "`synth list prompts` names those there are")],
 )
 def test_an_unknown_prompt_is_told_with_the_nearest(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(RecipeError) as caught:
@@ -137,6 +145,8 @@ def test_an_unknown_prompt_is_told_with_the_nearest(tmp_path: Path, name: str, s
         (HEADER.replace("string", "strings"), BODY, "returns.query.type"),
         (HEADER.replace("most: 300", "most: 3, least: 4"), BODY, "least is 4 and most is 3"),
         (HEADER.replace("most: 300", "max: 3"), BODY, "there are type, about, least, most"),
+        (HEADER.replace("most: 300", "notes: {why: query}"), BODY, "notes: 'query' must be another field"),
+        (HEADER.replace("most: 300", "further: true"), BODY, "further is for positives"),
         (HEADER.replace("query:", "model_fields:"), BODY, "this name is taken"),
         (HEADER.replace("query:", "Query:"), BODY, "is no name"),
         (HEADER.replace("[document]", "[document, document]"), BODY, "'document' is declared twice"),
@@ -176,6 +186,7 @@ def test_the_schema_is_what_the_header_says(tmp_path: Path) -> None:
     returns = """
   query: {type: string, least: 3, most: 300, about: the question}
   body: {type: text, most: 3000}
+  gap: {type: string, least: 0, most: 9}
   kind: {type: string, choices: [a, b]}
   score: {type: integer, least: 0, most: 3, optional: true}
   share: {type: number, most: 1}
@@ -188,19 +199,21 @@ def test_the_schema_is_what_the_header_says(tmp_path: Path) -> None:
         "properties": {
             "query": {"description": "the question", "type": "string", "pattern": r'^[^"\\\u0000-\u001f]{3,300}$'},
             "body": {"type": "string"},
+            "gap": {"type": "string", "pattern": r'^[^"\\\u0000-\u001f]{0,9}$'},
             "kind": {"type": "string", "enum": ["a", "b"]},
             "score": {"type": "integer", "minimum": 0, "maximum": 3},
             "share": {"type": "number", "maximum": 1},
             "fits": {"type": "boolean"},
             "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 3},
         },
-        "required": ["query", "body", "kind", "score", "share", "fits", "tags"],
+        "required": ["query", "body", "gap", "kind", "score", "share", "fits", "tags"],
         "additionalProperties": False,
     }
-    answer = {"query": " a\nb\x07c ", "body": "a\nb ", "kind": "a", "share": 1, "fits": True, "tags": [], "more": 1}
-    assert prompt.answer.model_validate(answer).model_dump() == {
+    answer = {"query": " a\nb\x07c ", "body": "a\nb ", "gap": "", "kind": "a", "share": 1, "fits": True, "tags": []}
+    assert prompt.answer.model_validate({**answer, "more": 1}).model_dump() == {
         "query": "a b c",
         "body": "a\nb",
+        "gap": "",
         "kind": "a",
         "score": None,
         "share": 1.0,

@@ -25,7 +25,7 @@ SCRIPTS = (
 )
 
 
-LISTS = {"known", "personas", "neighbours", "queries", "texts"}
+LISTS = {"known", "personas", "neighbours", "queries", "requirements", "texts", "labels"}
 """What prompts read that is a list of texts."""
 OF_PARTS = {
     "documents": ("text",),

@@ -43,6 +43,17 @@ def test_a_path_in_a_recipe_starts_where_the_recipe_stands(tmp_path: Path) -> No
     assert load(str(tmp_path / "deep" / "r.yaml")).source.path_of("./corpus") == tmp_path / "deep" / "corpus"
 
 
+def test_a_path_on_the_command_line_starts_in_the_working_folder(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe.write_text(RECIPE.replace("use: from_corpus", "{use: from_dataset, data: ./rows.jsonl}"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    plain = load(str(recipe), ["from_dataset.data=./mine.jsonl", "from_dataset.task=sts"]).resolved()["steps"][0]
+    assert (plain["data"], plain["task"]) == (str(tmp_path / "here" / "mine.jsonl"), "sts")
+    assert load(str(recipe)).resolved()["steps"][0]["data"] == "./rows.jsonl"
+
+
 def row(**changes: object) -> Example:
     plain = {"id": "a", "query": "q", "language": "en", "positives": (Document("t", language="en"),)}
     return Example(**(plain | changes))  # type: ignore[arg-type]

@@ -43,10 +43,11 @@ def sets_of(base_url: str) -> list[str]:
 
 
 def domain(outputs: Path, *more: str) -> Path:
-    """A run of `domain` whose server is gone, and whose address leads nowhere."""
+    """A run of `questions` whose server is gone, and whose address leads nowhere."""
     with ChatServer(scripted_answer(str(REPLIES / "domain.jsonl"))) as server:
         sets = [*sets_of(server.base_url), "train=null", *more]
-        run = build(load("domain", sets), None, Show(), replies=outputs / "replies.sqlite").folder
+        recipe = load(str(REPLIES / "questions.yaml"), sets)
+        run = build(recipe, None, Show(), replies=outputs / "replies.sqlite").folder
     file = run / "recipe.yaml"
     file.write_text(file.read_text().replace(server.base_url, DEAD))
     return run
@@ -149,7 +150,7 @@ def test_what_has_no_reply_is_counted_and_the_command_that_pays_for_it_works(wor
     assert told.startswith("step generate: 12 of its 38 requests have no reply in outputs/replies.sqlite (later steps")
     assert not list(working.glob("outputs/*/01-generate/done.json"))[1:]
     words = shlex.split(told.rpartition("to pay for them: ")[2])
-    assert words[:3] == ["synth", "run", "domain"]
+    assert words[:3] == ["synth", "run", str(REPLIES / "questions.yaml")]
     assert "generate.per_document=3" in words
     with ChatServer(answered) as server:
         words = [word.replace(DEAD, server.base_url) for word in words]

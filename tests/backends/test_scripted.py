@@ -138,6 +138,7 @@ def test_without_a_file_every_kind_of_field_is_made_up() -> None:
             "share": {"type": "number", "minimum": 0, "maximum": 1},
             "kind": {"type": "string", "enum": ["a", "b"]},
             "parts": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
+            "needs": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 4},
         },
     }
     for sample in range(20):
@@ -145,7 +146,7 @@ def test_without_a_file_every_kind_of_field_is_made_up() -> None:
         assert isinstance(made["flag"], bool)
         assert 0 <= made["share"] <= 1
         assert made["kind"] in ("a", "b")
-        assert len(made["parts"]) == 2
+        assert len(made["parts"]) == len(made["needs"]) == 2
     assert only(Scripted(), NILE).text
 
 
@@ -160,3 +161,17 @@ def test_the_same_request_always_has_the_same_answer() -> None:
 def test_a_request_without_a_word_is_answered_too() -> None:
     assert only(Scripted(), Request(id="x", messages=())).text
     assert only(Scripted(), Request(id="x", messages=(Message("user", ""),), schema=QUERY)).text
+
+
+def test_a_text_is_weighed_as_a_line_says_or_by_the_hash_of_the_request(tmp_path: Path) -> None:
+    weighed = changed(NILE, messages=(*NILE.messages, Message("assistant", "what floods?")), prompt_logprobs=True)
+    other = changed(weighed, messages=(*NILE.messages, Message("assistant", "what sinks?")))
+    backend = replies(tmp_path, {"when": ["Nile", "what floods?"], "logprob": -1.5}, {"when": "sinks", "text": ""})
+    assert [(token.text, token.logprob) for token in only(backend, weighed).prompt_logprobs] == [
+        ("", None), *((part, -1.5) for part in ("what", " ", "floods", "?"))
+    ]  # fmt: skip
+    made_up = [only(Scripted(), request).prompt_logprobs for request in (weighed, weighed, other)]
+    assert made_up[0] == made_up[1]
+    assert made_up[0][1].logprob != made_up[2][1].logprob
+    assert only(backend, other).prompt_logprobs == made_up[2]
+    assert only(backend, NILE).error

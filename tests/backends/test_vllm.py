@@ -18,7 +18,6 @@ from synth.vllm_requests import (
     completion_of,
     device_shares,
     engine_flags,
-    is_weighed,
     sampling_fields,
     template_fields,
 )
@@ -121,7 +120,7 @@ def test_a_sampling_field_that_is_not_for_recipes_is_told(name: str, said: str) 
 
 def test_a_text_that_is_weighed_is_not_answered() -> None:
     weighed = request("the Nile floods", "what floods?", prompt_logprobs=True)
-    assert is_weighed(weighed)
+    assert weighed.is_weighed
     assert sampling_fields(weighed, {}, KNOWN) == {"prompt_logprobs": 0, "max_tokens": 1}
     assert template_fields(weighed) == {"add_generation_prompt": False, "continue_final_message": True}
     asked = request("the Nile floods", prompt_logprobs=True)

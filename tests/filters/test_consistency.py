@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -125,6 +126,24 @@ def test_an_empty_corpus_is_told_and_drops_nothing() -> None:
     rows = [row(documents()[0], "zzz")]
     assert list(Consistency().run(RowList(rows), context([], said))) == rows
     assert said == ["consistency: the corpus is empty, so every row passed unchecked"]
+
+
+def written(text: str, **more: Any) -> Document:
+    return Document(text, doc_id=f"written-{text}", origin="written", **more)
+
+
+def test_among_rows_a_positive_competes_with_the_documents_of_its_task_and_with_no_others() -> None:
+    found, lost = written("the kettle boils at dawn"), written("tea is made at noon")
+    rows = [
+        Example(id="a", task="search", query="when does the kettle boil", positives=(found,), negatives=(lost,)),
+        Example(id="b", task="search", query="the kettle at dawn", positives=(lost,)),
+        Example(id="c", task="labels", query="the kettle boils at dawn", positives=(written("a boil"),)),
+    ]
+    outcomes = list(Consistency(most_rank=1, among="rows").run(RowList(rows), context([])))
+    assert {o.id for o in outcomes if isinstance(o, Example)} == {"a", "c"}
+    assert [o.detail for o in outcomes if isinstance(o, Dropped)] == ["rank 2, at most 1 expected"]
+    assert Consistency().reads_corpus()
+    assert not Consistency(among="rows").reads_corpus()
 
 
 def test_dense_and_fused_need_an_embedder() -> None:

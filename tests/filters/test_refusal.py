@@ -54,6 +54,32 @@ META_TALK = [
     "以下是一个查询：尼罗河",
     "もちろんです。ナイル川の氾濫",
 ]
+PLACEHOLDERS = [
+    "opening hours of [insert name of the museum]",
+    "Öffnungszeiten von [Name des Museums]",
+    "Wer war [hier Namen einfügen]?",
+    "horaires de [nom du musée]",
+    "¿quién fue [inserte el nombre aquí]?",
+    "quem foi [nome da pessoa]?",
+    "По данным [вставьте имя исследователя], льда стало вдвое меньше.",
+    "ποιος ήταν ο [όνομα του ποιητή];",
+    "Kulingana na [weka jina la mtafiti hapa], barafu imepungua.",
+    "siapa [masukkan nama tokoh]?",
+    "[apartmanın adı] sakiniyim, aidat ne kadar?",
+    "مواعيد [اسم المتحف] في الشتاء",
+    "[यहाँ नाम लिखें] कब खुलता है?",
+    "[ใส่ชื่อพิพิธภัณฑ์] เปิดกี่โมง",
+    "[请插入姓名]是谁",
+    "[ここに名前]は誰ですか",
+    "[이름 입력]은 누구입니까",
+]
+BRACKETS = [
+    "what does [sic] mean after a quotation?",
+    "Bach BWV 1007 [Prélude]",
+    "array[0] of an empty list",
+    "Пушкин [стихотворение] о няне",
+    "[1] 参考文献怎么写",
+]
 POINTS = [
     "what does the passage say about the Nile?",
     "according to the document, when does the Nile flood?",
@@ -159,3 +185,15 @@ def test_a_wrong_option_is_told(kinds: list[str]) -> None:
 
 def test_a_long_text_takes_no_longer_than_its_beginning() -> None:
     assert talk("a " * 1_000_000) is None
+
+
+@pytest.mark.parametrize("text", PLACEHOLDERS)
+def test_a_gap_that_nobody_filled_is_told(text: str) -> None:
+    found = talk(text)
+    assert found is not None
+    assert found[0] == "placeholder"
+
+
+@pytest.mark.parametrize("text", BRACKETS)
+def test_brackets_alone_are_no_gap(text: str) -> None:
+    assert talk(text) is None

@@ -16,7 +16,11 @@ def rows() -> list[Example]:
             id=name,
             language="de" if name in "ab" else "sw",
             positives=(Document(name, scores={"judge": score}),),
-            meta={"generate": {"logprob": -score}, "ranks": {"bm25": int(score)}},
+            meta={
+                "generate": {"logprob": -score},
+                "ranks": {"bm25": int(score)},
+                "parents": ["x"] if name in "bc" else ["y"],
+            },
         )
         for name, score in SCORES.items()
     ]
@@ -40,6 +44,7 @@ def kept(**options: object) -> str:
         ({"score": "judge", "share": 1}, "abcde"),
         ({"score": "judge", "most": 1, "by": "language"}, "ac"),
         ({"score": "judge", "share": 0.5, "by": "language"}, "acd"),
+        ({"score": "judge", "most": 1, "by": "parent"}, "ac"),
         ({"score": "generate.logprob", "most": 2}, "be"),
         ({"score": "ranks.bm25", "most": 2, "lowest": True}, "be"),
     ],

@@ -141,6 +141,8 @@ def test_a_row_that_lacks_what_the_prompt_reads_is_dropped_unasked(tmp_path: Pat
 
 
 def test_an_idea_may_be_something_that_later_prompts_read(tmp_path: Path) -> None:
+    [query, *_] = storm(tmp_path, Thinker(asked=[]), [row()], makes="query", per_row=3, calls=1)
+    assert (query.query, query.instruction) == ("tide", "")
     [first, *_] = storm(tmp_path, Thinker(asked=[]), [row()], makes="subtopic", per_row=3, calls=1)
     assert isinstance(first, Example)
     assert first.meta["given"] == {"topic": "rivers", "subtopic": "tide"}

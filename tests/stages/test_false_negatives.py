@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,14 @@ def judge(folder: Path, **grades: Any) -> Scripted:
     file = folder / "replies.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     return Scripted(replies=str(file))
+
+
+class Reranker(Scripted):
+    """A cross-encoder that knows documents by their text."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        known = {"the nile floods in july": 0.82, "a": 0.8, "flood": 0.8}
+        return np.array([known.get(text, 0.2) for _, text in pairs], np.float32)
 
 
 def settled(stage: Stage, rows: Sequence[Example], *, counts: dict[str, float] | None = None, **named: Any) -> Any:
@@ -137,6 +146,29 @@ def test_only_the_first_negatives_are_judged_where_told(tmp_path: Path) -> None:
     assert texts(kept.negatives) == ["flood too"]
 
 
+@pytest.mark.parametrize("scorer", ["judge", "reranker"])
+def test_negatives_of_another_origin_are_spared_and_keep_their_place(tmp_path: Path, scorer: Any) -> None:
+    plain = row("flood", "barge", "mist")
+    written = replace(plain.negatives[1], origin="written", relevance=0.5)
+    plain = replace(plain, negatives=(plain.negatives[0], written, plain.negatives[2]))
+    backend = judge(tmp_path, flood=3, mist=0) if scorer == "judge" else Reranker()
+    stage, counts = FalseNegatives(scorer=scorer, fate="soft", origin="mined"), dict[str, float]()
+    [kept] = settled(stage, [plain], counts=counts, judge=backend)
+    assert texts(kept.negatives) == ["flood", "barge", "mist"]
+    assert kept.negatives[1] == written
+    assert all(each.scores for each in (kept.negatives[0], kept.negatives[2]))
+    assert counts["mined negatives"] == 2
+    [passed] = settled(stage, [replace(plain, negatives=(written,))], judge=backend)
+    assert passed.negatives == (written,)
+
+
+def test_a_row_whose_only_judged_negative_nobody_can_judge_keeps_those_that_are_spared(tmp_path: Path) -> None:
+    plain = row("mist", "barge")
+    plain = replace(plain, negatives=(plain.negatives[0], replace(plain.negatives[1], origin="written")))
+    [kept] = settled(FalseNegatives(origin="mined", attempts=1), [plain], judge=judge(tmp_path, mist="?"))
+    assert texts(kept.negatives) == ["barge"]
+
+
 def test_an_embedder_finds_what_is_as_near_as_the_positive() -> None:
     stage = FalseNegatives(scorer="embedder", embedder="letters", relative_margin=0.05, fate="relabel")
     near, far = "the nile floods in july", "barges carry stone"
@@ -150,11 +182,6 @@ def test_an_embedder_finds_what_is_as_near_as_the_positive() -> None:
 
 @pytest.mark.parametrize(("least", "left"), [(None, ["b"]), (0.85, ["a", "b"])])
 def test_a_backend_that_scores_pairs_can_be_the_judge(least: float | None, left: list[str]) -> None:
-    class Reranker(Scripted):
-        def score(self, pairs: Sequence[tuple[str, str]]) -> Any:
-            known = {"the nile floods in july": 0.82, "a": 0.8, "b": 0.2}
-            return np.array([known[text] for _, text in pairs], np.float32)
-
     stage = FalseNegatives(scorer="reranker", backend="reranker", least=least)
     [kept] = settled(stage, [row("a", "b")], reranker=Reranker())
     assert texts(kept.negatives) == left

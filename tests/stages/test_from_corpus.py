@@ -293,7 +293,7 @@ def test_an_exclusion_that_fits_nothing_is_told(docs):
             b"rubbish\nrubbish\n",
             r"none of its documents can be used: 2 unreadable_document \(first: a.jsonl:1\)",
         ),
-        ("a.jsonl.gz", gzip.compress(b'{"text": "one"}')[:20], "1 unreadable_document"),
+        ("a.jsonl.gz", gzip.compress(mtime=0, data=b'{"text": "one"}')[:20], "1 unreadable_document"),
         ("a.parquet", b"rubbish", "1 unreadable_document"),
         ("a.txt", b"", "1 empty_document"),
         ("a.jsonl", b'{"a": 1, "b": "x"}', "no column of text"),

@@ -268,6 +268,61 @@ def test_what_a_prompt_returns_becomes_the_parts_of_a_row(tmp_path: Path) -> Non
     assert stage.gives(Context(given=frozenset({"persona"}), **context)) == ["plan"]
 
 
+NOTES = """---
+about: mine
+reads: [document]
+returns:
+  query: {}
+  needs: {type: list}
+  titles: {type: list, optional: true}
+  negatives: {type: list, notes: {broken: needs, title: titles}}
+---
+[user]
+{{ document }}
+"""
+
+
+def test_each_document_of_a_list_keeps_what_another_list_says_of_it(tmp_path: Path) -> None:
+    reply = {"query": "when?", "needs": ["a date", "a river"], "negatives": ["Never.", "On the Rhine."]}
+    uneven = {"when": "The Nile", "reply": reply | {"needs": ["a date"]}}
+    backend = script(tmp_path, uneven, {"when": "The Nile", "turn": 1, "reply": reply})
+    [child] = kept(made(Generate(prompt="mine"), [row("The Nile floods.")], backend, **prompt(tmp_path, NOTES)))
+    assert [dict(each.meta) for each in child.negatives] == [{"broken": "a date"}, {"broken": "a river"}]
+    assert child.meta["generate"]["attempts"] == 2
+    titled = script(tmp_path, {"when": "The Nile", "reply": reply | {"titles": ["Nile", ""]}})
+    [child] = kept(made(Generate(prompt="mine"), [row("The Nile floods.")], titled, **prompt(tmp_path, NOTES)))
+    assert [each.title for each in child.negatives] == ["Nile", ""]
+
+
+FURTHER = """---
+about: mine
+reads: [document]
+returns:
+  query: {}
+  heading: {}
+  more: {type: text, part: positive, further: true, notes: {title: heading}}
+---
+[user]
+{{ document }}
+"""
+
+
+def test_a_further_positive_joins_those_that_the_row_has(tmp_path: Path) -> None:
+    reply = {"query": "when?", "heading": "Floods", "more": "High water comes in July."}
+    backend = script(tmp_path, {"when": "The Nile", "reply": reply})
+    [child] = kept(made(Generate(prompt="mine"), [row("The Nile floods.")], backend, **prompt(tmp_path, FURTHER)))
+    assert [(each.title, each.text, each.origin) for each in child.positives] == [
+        ("", "The Nile floods.", "corpus"),
+        ("Floods", "High water comes in July.", "written"),
+    ]
+
+
+def test_what_is_made_gets_the_tags_that_are_wanted_beside_its_own(tmp_path: Path) -> None:
+    backend = script(tmp_path, {"when": "The Nile", "reply": {"query": "when?"}})
+    [child] = kept(made(Generate(tags="counterfactual"), [row("The Nile floods.", tags=frozenset({"human"}))], backend))
+    assert child.tags == {"human", "counterfactual"}
+
+
 def test_an_axis_is_drawn_as_often_as_its_probability_says(tmp_path: Path) -> None:
     stage, rows = Generate(prompt="mine", per_document=400), [with_given(Example(id="a"), {"persona": "x"})]
     children = kept(made(stage, rows, Scripted(), given=frozenset({"persona"}), **prompt(tmp_path, WRITES)))
@@ -440,3 +495,18 @@ def test_hand_written_replies_in_twelve_languages_go_through_writer_and_judge() 
     assert {child.language for child in kept(judged)} == set(LANGUAGES.values())
     assert "¿En qué mes toca cortar los olivares si en mi zona hiela?" in {child.query for child in kept(judged)}
     assert all(child.positive.scores["judge"] >= 2 for child in kept(judged))
+
+
+def test_a_row_may_stay_beside_what_is_made_of_it_or_fails_to_be(tmp_path: Path) -> None:
+    backend = script(
+        tmp_path,
+        {"when": "The Nile floods.", "reply": {"query": "when does the Nile rise?"}},
+        {"when": "The Rhine", "text": "I'm sorry, I cannot."},
+    )
+    rows = [row("The Nile floods."), row("The Rhine."), Example(id="no document")]
+    outcomes = made(Generate(keep_row=True, attempts=1), rows, backend)
+    assert {each.id for each in kept(outcomes)} > {each.id for each in rows}
+    assert [each.query for each in kept(outcomes) if each.parents] == ["when does the Nile rise?"]
+    [lost] = dropped(outcomes)
+    assert (lost.reason, lost.example.parents) == ("refusal", (rows[1].id,))
+    assert len(outcomes) == len({each.id for each in kept(outcomes)}) + 1

@@ -209,3 +209,25 @@ def test_only_what_is_asked_goes_into_the_key() -> None:
     assert Mine(retriever="dense", embedder="m").embedders_used() == ["m"]
     assert Mine(embedder="m").embedders_used() == []
     assert Mine().reads_corpus()
+
+
+def test_among_rows_the_documents_of_the_rows_of_its_task_are_searched_and_stay_written() -> None:
+    texts = [f"the river number{n} meets the sea near town{n}" for n in range(6)]
+    rows = [
+        Example(
+            id=f"{task}{n}",
+            task=task,
+            query=f"which river meets the sea near town{n}",
+            positives=(Document(text, f"{task}{n}", origin="written", relevance=0.9, scores={"bm25": 9.0}),),
+        )
+        for task in ("a", "b")
+        for n, text in enumerate(texts)
+    ]
+    found = mined(rows, context([]), negatives=3, among="rows")
+    assert all(negative.doc_id[0] == row.task for row in found for negative in row.negatives)
+    assert all(len(row.negatives) == 3 and row.positive.doc_id not in ids(row) for row in found)
+    assert {negative.origin for row in found for negative in row.negatives} == {"written"}
+    assert {negative.relevance for row in found for negative in row.negatives} == {None}
+    turned = mined(rows[::-1], context([]), negatives=3, among="rows")
+    assert {row.id: ids(row) for row in turned} == {row.id: ids(row) for row in found}
+    assert not Mine(among="rows").reads_corpus()

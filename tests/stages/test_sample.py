@@ -10,8 +10,8 @@ from synth.errors import RecipeError
 from synth.recipe import parse
 from synth.stage import Context
 from synth.stages.sample import Sample
-from synth.types import Document, Example
-from synth.values import given_to
+from synth.types import Document, Dropped, Example
+from synth.values import given_to, with_given
 
 
 def rows(count: int) -> list[Example]:
@@ -100,8 +100,55 @@ def test_the_recipes_languages_are_drawn_unless_it_has_its_own() -> None:
     assert {child.language for child in drawn(Sample(), rows(50), languages=shares)} == {"en", "no"}
     assert {child.language for child in drawn(Sample(languages={"sw": 1}), rows(5), languages=shares)} == {"sw"}
     assert {child.language for child in drawn(Sample(), rows(5))} == {""}
+    row = with_given(Example(id="x", language="th"), {"document_language": "km"})
+    [kept] = drawn(Sample(languages="same"), [row], languages=shares)
+    assert (kept.language, given_to(kept)["document_language"]) == ("th", "km")
+    assert not Sample(languages="same").uses_languages()
     assert Sample().uses_languages()
     assert not Sample(languages={"sw": 1}).uses_languages()
+
+
+def test_the_task_is_drawn_by_weights_and_each_row_keeps_its_own_without_them() -> None:
+    stage = Sample.model_validate({"tasks": {"sts": 7, "bitext": 2, "never": 0}})
+    counts = Counter(child.task for child in drawn(stage, rows(900)))
+    assert set(counts) == {"sts", "bitext"}
+    assert within(counts["bitext"], 900, 2 / 9)
+    assert {child.task for child in drawn(Sample(), rows(3))} == {"sts"}
+
+
+LABELS = ["spam", "order", "refund", "praise", "recall", "praise", " "]
+
+
+def listing(**lists: Any) -> list[Example]:
+    return [with_given(row, lists) for row in rows(4)]
+
+
+def test_each_text_of_the_end_of_a_list_is_drawn_once_before_any_comes_again() -> None:
+    stage = Sample.model_validate({"lists": {"label": {"of": "labels", "tail": 0.6}}, "per_document": 6})
+    children = drawn(stage, listing(labels=LABELS), given=frozenset({"labels"}))
+    for parent in {child.parents for child in children}:
+        labels = [given_to(child)["label"] for child in children if child.parents == parent]
+        assert set(labels[:3]) == set(labels[3:]) == {"refund", "praise", "recall"}
+    assert len({child.id for child in children}) == 24
+    assert set(stage.gives(Context())) == {"label", "document_language"}
+
+
+def test_a_row_without_the_list_is_dropped_and_more_draws_change_no_earlier_one() -> None:
+    few = Sample.model_validate({"lists": {"label": "labels"}, "per_document": 2})
+    ctx = Context(step="sample", seed=7, given=frozenset({"labels"}))
+    [without, empty, text, *_] = [*rows(1), *listing(labels=[]), *listing(labels="praise")]
+    fates = [outcome for outcome in few.run([without, empty, text], ctx) if isinstance(outcome, Dropped)]
+    assert [fate.reason for fate in fates] == ["missing_value"] * 3
+    more = few.model_copy(update={"per_document": 5})
+    first = {child.id: child for child in drawn(few, listing(labels=LABELS), given=ctx.given)}
+    later = {child.id: child for child in drawn(more, listing(labels=LABELS)[::-1], given=ctx.given)}
+    assert first.items() <= later.items()
+
+
+def test_a_list_that_no_step_gives_is_told_before_anything_is_asked() -> None:
+    stage = Sample.model_validate({"lists": {"label": "label"}})
+    with pytest.raises(RecipeError, match=r"step sample: lists.label: no step before gives 'label'.*labels"):
+        stage.content_read(Context(step="sample", given=frozenset({"labels"})))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +157,7 @@ def test_the_recipes_languages_are_drawn_unless_it_has_its_own() -> None:
         ("languages: {xx: 1}", "languages: 'xx' is no language"),
         ("languages: {en: -1}", "weights are 0 or more"),
         ("documents: {english: 1}", "'english' is no language"),
+        ("languages: same, documents: other", "leave `documents` out"),
         ("pairs: {sw: 1}", "a pair is `query>document`"),
         ("pairs: {sw>en: 1}, languages: [en]", "leave `languages` and `documents` out"),
         ("axes: {query: [a, b]}", "axes.query: call it something else: every row has that by itself"),
@@ -117,6 +165,10 @@ def test_the_recipes_languages_are_drawn_unless_it_has_its_own() -> None:
         ("axes: {length: {a: 0}}", "axes.length: it has no value with a weight above 0"),
         ("probability: {length: 0.5}", "probability.length: it must be an axis"),
         ("per_document: 0", "per_document: must be"),
+        ("tasks: {sts: 0}", "weights are 0 or more"),
+        ("lists: {query: labels}", "lists.query: call it something else: every row has that by itself"),
+        ("lists: {label: {of: labels, tail: 0}}", "lists.label.tail: must be"),
+        ("lists: {label: labels}, axes: {label: [a, b]}", "lists.label: an axis is called so too"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(options: str, said: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,24 @@ def test_too_few_rows_are_an_error_that_says_what_to_do(count: int, tmp_path: Pa
     with pytest.raises(CorpusError, match=rf"{count} rows have a query and a positive; at least 2"):
         train(rows[:count], OPTIONS, tmp_path / "model", 1, corpus)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("what", ["query", "document"])
+def test_rows_that_are_no_negatives_of_each_other_are_an_error_that_says_so(what: str, tmp_path: Path) -> None:
+    rows, corpus = rows_and_corpus()
+    if what == "query":
+        rows = [replace(row, query="the same") for row in rows]
+    else:
+        rows = [replace(row, positives=(replace(row.positive, parent_id="one"),)) for row in rows]
+    with pytest.raises(CorpusError, match=f"train: all 60 rows have one {what}"):
+        train(rows, OPTIONS, tmp_path / "model", 1, corpus)
+
+
+def test_rows_of_which_no_two_have_equally_many_negatives_are_an_error_that_says_so(tmp_path: Path) -> None:
+    rows, corpus = rows_and_corpus()
+    rows = [rows[0], replace(rows[1], negatives=tuple(corpus[-1:]))]
+    with pytest.raises(CorpusError, match="train: no two of its 2 rows have equally many negatives"):
+        train(rows, OPTIONS, tmp_path / "model", 1, corpus)
 
 
 def test_a_base_that_is_not_there_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
