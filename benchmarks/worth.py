@@ -68,6 +68,10 @@ ARMS: dict[str, list[dict[str, Any]]] = {
         {"use": name}
         for name in ("exact_dedup", "near_dedup", "language", "refusal", "length", "leakage", "consistency")
     ],
+    "the line of `domain` with a dense consistency": [
+        *({"use": name} for name in ("exact_dedup", "near_dedup", "refusal", "language", "leakage")),
+        {"use": "consistency", "retriever": "dense", "embedder": "start", "most_rank": 10},
+    ],
 }
 AGAINST = {"mine 3, false_negatives": "mine 3", "mine 3, shortcut": "mine 3"}
 """What an arm is compared with, where not with `none`."""

@@ -33,6 +33,12 @@ MOST_CHOICES = 1000
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
+MOST_BOUNDED = 128
+"""Repetitions up to which a pattern of a schema is bounded: xgrammar 0.2.8, which vLLM 0.32 stands on, takes no more.
+
+Longer texts are bounded when they are read, and by the tokens that a reply may have.
+"""
+
 Kind = Literal["string", "text", "integer", "number", "boolean", "list"]
 Part = Literal["query", "instruction", "title", "positive", "negative", "none"]
 """What of a row a field of an answer becomes; `none` for what only later prompts and people read."""
@@ -144,7 +150,8 @@ class Returned(BaseModel):
         if self.most is None or self.type == "text":
             return {"type": "string"}
         least = 1 if self.least is None else _whole(self.least)
-        return {"type": "string", "pattern": rf'^[^"\\\u0000-\u001f]{{{least},{_whole(self.most)}}}$'}
+        most = _whole(self.most) if self.most <= MOST_BOUNDED else ""
+        return {"type": "string", "pattern": rf'^[^"\\\u0000-\u001f]{{{least},{most}}}$'}
 
     def _string_type(self) -> Any:
         tidy: Callable[[object], object] = _one_line if self.type == "string" else _stripped

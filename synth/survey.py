@@ -243,7 +243,7 @@ def _cut(found: Survey) -> list[str]:
 def _written(found: Survey) -> list[str]:
     """The steps of the way in which an LLM writes and judges."""
     return [
-        f"# About {2 * found.pieces:,} requests to the writer, and one to the judge for each query that is left.",
+        f"# About {2 * found.pieces:,} requests to the writer, and four to the judge for each query that is left.",
         "# Any server that speaks OpenAI's API will do (vLLM, llama.cpp, Ollama, a hosted one with its key in",
         "# OPENAI_API_KEY): name its model and its address.",
         "backends:",
@@ -254,10 +254,14 @@ def _written(found: Survey) -> list[str]:
         "  - {use: generate, prompt: grounded/question, per_document: 2}",
         "  - use: exact_dedup",
         "  - use: near_dedup",
+        "  - use: refusal",
+        "  - use: language",
         "  - use: leakage",
-        "  - {use: consistency, retriever: bm25, most_rank: 10, where: {cross_lingual: false}}",
-        "  - {use: mine, retriever: bm25, negatives: 5}",
+        "  - {use: fit, makes: student}           # a small embedder of these rows, cross-fitted, to check and mine by",
+        "  - {use: consistency, retriever: dense, embedder: student, most_rank: 10}",
         "  - {use: judge, least: 2}",
+        "  - {use: mine, retriever: fused, embedder: student, negatives: 3}",
+        "  - {use: false_negatives, fate: relabel}",
         "export: [dataset, beir]",
         "train: {base: static}",
     ]

@@ -23,7 +23,7 @@ import yaml
 
 from synth.build import Build, build
 from synth.progress import Show
-from synth.recipe import load
+from synth.recipe import Recipe, load
 from synth.runs import RunFolder
 
 HERE = Path(__file__).parent
@@ -40,11 +40,12 @@ def plays() -> list[str]:
 def settings(name: str, log: Path | None = None, model: dict[str, Any] | None = None) -> list[str]:
     """The `--set`s with which a recipe is played; `log` is where requests that nobody answers are written.
 
-    `model` is a backend that answers in place of the replies written by hand.
+    `model` is a backend that answers in place of the replies written by hand; rerankers stay what they are here.
     """
     folder = PLAYS / name
     play = yaml.safe_load((folder / "play.yaml").read_text(encoding="utf-8")) or {}
-    head = load(name).head
+    recipe = load(name)
+    head, scoring = recipe.head, set(_scoring(recipe))
     replies = play.pop("replies", {})
     sets = {"train": None, "evaluate": [], "publish": None, "corpus": str(CORPUS), "budget": {}}
     if not any(step["use"] in ("from_corpus", "from_docstrings") for step in head.steps):
@@ -52,12 +53,20 @@ def settings(name: str, log: Path | None = None, model: dict[str, Any] | None = 
     for role in head.backends:
         file = folder / replies.get(role, "replies.jsonl")
         asking = {"use": str(HERE / "asking.py"), "replies": str(file), "log": str(log or "")}
-        sets[f"backends.{role}"] = {**asking, "model": role}  # replies are kept by model: no role has another's
+        asking = {**asking, "model": role}  # replies are kept by model: no role has another's
+        sets[f"backends.{role}"] = asking if model is None or role in scoring else model
     for embedder in head.embedders:
         sets[f"embedders.{embedder}"] = {"use": str(HERE / "asking.py"), "model": "letters"}
     for key, value in play.items():
         sets[key] = _placed(value, folder)
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in sets.items()]
+
+
+def _scoring(recipe: Recipe) -> Iterator[str]:
+    """The roles that score pairs and write nothing."""
+    for step in recipe.steps:
+        if getattr(step.stage, "by", "") == "cross_encoder" or getattr(step.stage, "scorer", "") == "reranker":
+            yield from step.stage.backends_used()
 
 
 def _placed(value: Any, folder: Path) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from synth.backend import Message, Request, Sampling
 from synth.backends.vllm import VLLM
 from synth.build import build
 from synth.errors import CorpusError
@@ -32,10 +33,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Itera
     engine = SMALL | TIGHT | {"kv_cache_memory_bytes": 512 << 20}
     backend = VLLM(model=str(model), serve=True, dtype="float32", max_model_len=CONTEXT, max_num_seqs=64, engine=engine)
     with closing(backend):
+        hello = Request(id="hello", messages=(Message("user", "hello"),), sampling=Sampling(most_tokens=4))
+        assert not next(iter(backend.complete([hello]))).error  # the first request starts the server
+        [child] = backend.children
         yield {
             "use": "openai",
             "model": str(model),
-            "base_url": backend.base_url,
+            "base_url": f"{child.url}/v1",
             "sampling": {"most_tokens": 160, "temperature": 1.0},
         }
 
