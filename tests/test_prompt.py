@@ -8,6 +8,8 @@ from synth.backend import Message
 from synth.errors import RecipeError
 from synth.prompt import Prompt, parse_prompt
 
+LINE = r'[^"\\\u0000-\u001f]'
+"""A character of one line, without quotes and backslashes."""
 HEADER = """\
 about: One question.
 reads: [document]
@@ -197,7 +199,11 @@ def test_the_schema_is_what_the_header_says(tmp_path: Path) -> None:
     assert prompt.schema == {
         "type": "object",
         "properties": {
-            "query": {"description": "the question", "type": "string", "pattern": r'^[^"\\\u0000-\u001f]{3,}$'},
+            "query": {
+                "description": "the question",
+                "type": "string",
+                "pattern": "^" + LINE + "{3,128}" + LINE + "{0,128}" + LINE + "{0,44}$",
+            },
             "body": {"type": "string"},
             "gap": {"type": "string", "pattern": r'^[^"\\\u0000-\u001f]{0,9}$'},
             "kind": {"type": "string", "enum": ["a", "b"]},

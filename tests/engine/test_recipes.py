@@ -40,17 +40,18 @@ def server(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Itera
             "use": "openai",
             "model": str(model),
             "base_url": f"{child.url}/v1",
-            "sampling": {"most_tokens": 160, "temperature": 1.0},
+            "sampling": {"most_tokens": 500, "temperature": 1.0},
         }
 
 
 @pytest.mark.parametrize("name", plays())
 def test_a_recipe_runs_against_a_real_engine(name: str, server: dict[str, Any], tmp_path: Path) -> None:
     recipe = load(name, settings(name, model=server), limit=LIMIT)
-    with suppress(CorpusError):  # a filter may well drop all of the noise
+    with suppress(CorpusError):  # a filter may well drop all of the noise, and then `fit` has nothing to learn from
         build(recipe, tmp_path / "run", Show(), replies=tmp_path / "replies.sqlite")
     run = RunFolder(tmp_path / "run")
-    assert len(run.steps) == len(recipe.steps)
+    fits = [step.number for step in recipe.steps if step.use == "fit"]
+    assert len(run.steps) in (len(recipe.steps), *fits)
     for step in run.steps:
         for lost in step.dropped():
             assert lost.reason not in ("failed_request", "over_budget"), f"{step.name}: {lost.detail}"
