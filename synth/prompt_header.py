@@ -36,8 +36,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 MOST_AT_ONCE, MOST_BOUNDED = 128, 1024
 """Repetitions that a schema's pattern asks for in one piece, and in all.
 
-xgrammar 0.2.8, which vLLM 0.32 stands on, takes no more in one piece, and compiles many slowly (600 characters in 0.5 s).
-Longer texts are bounded when they are read.
+xgrammar 0.2.8, which vLLM 0.32 stands on, takes no more in one piece, and compiles many pieces slowly (600 characters
+in 0.5 s). Longer texts are bounded when they are read.
 """
 
 Kind = Literal["string", "text", "integer", "number", "boolean", "list"]

@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Itera
             "use": "openai",
             "model": str(model),
             "base_url": f"{child.url}/v1",
-            "sampling": {"most_tokens": 500, "temperature": 1.0},
+            "sampling": {"most_tokens": 200, "temperature": 1.0},
         }
 
 
