@@ -112,13 +112,13 @@ def test_what_a_person_reads_says_the_same(domain: Domain) -> None:
         "began as bread, domain-corpus.jsonl, en Keeping a sourdough starter",
         "2 generate: made",
         "You write the queries that people type into a search engine.",
-        "asked tiny, sent by this run, 420 tokens in, 20 out, 3 of them cached, $0.0006",
         "8 judge: kept positives bread bm25=",
         "reason Once a week cold, daily at room temperature.",
         "siblings f5fe335f82d424670d2a exported to dataset/retrieval/train my bread culture",
         f"replies {domain.run.parent / 'replies.sqlite'}",
     ):
         assert part in text
+    assert re.search(r"asked tiny, sent by this run, 4\d\d tokens in, 20 out, 3 of them cached, \$0\.0006", text)
 
 
 def test_nothing_is_wider_than_the_screen(domain: Domain) -> None:

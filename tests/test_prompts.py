@@ -1,16 +1,18 @@
 """Every shipped prompt renders with exactly what its header declares, in any script, and asks for what it returns."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synth.answers import Answer, read_answer
+from synth.axes import Axes
 from synth.backend import Completion, Request
 from synth.backends.scripted import Scripted
 from synth.prompt import Prompt
+from synth.stage import Context
 
 FOLDER = Path(__file__).parent.parent / "prompts"
 NAMES = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.jinja"))
@@ -117,3 +119,17 @@ def test_the_header_says_what_it_is_for_and_the_schema_is_json(name: str) -> Non
     assert json.loads(json.dumps(prompt.schema)) == prompt.schema
     assert all(returned.about for returned in prompt.header.returns.values())
     assert max(map(len, (FOLDER / f"{name}.jinja").read_text(encoding="utf-8").splitlines())) <= 160
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if Prompt.load(name).header.axes])
+def test_each_value_of_an_axis_comes_as_often_as_its_weight_says(name: str) -> None:
+    header, ctx = Prompt.load(name).header, Context(step="generate", seed=7)
+    axes, drawn = Axes(header), Counter[tuple[str, str]]()
+    for number in range(1000):
+        drawn.update(axes.drawn(lambda field, row=str(number): ctx.share(row, field)).items())  # type: ignore[misc]
+    for axis, values in header.axes.items():
+        total = sum(value.weight for value in values.values())
+        for value, told in values.items():
+            share = header.probability.get(axis, 1.0) * told.weight / total
+            assert abs(drawn[axis, value] - 1000 * share) <= 4.5 * (1000 * share * (1 - share)) ** 0.5, (axis, value)
+            assert drawn[axis, value] > 0 or not told.weight

@@ -147,7 +147,7 @@ def test_what_is_sent_is_the_prompt_with_the_document(tmp_path: Path) -> None:
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert "गंगा {{ x }}\n[user]\nbहती है" in body["messages"][1]["content"]
     assert "नदी" in body["messages"][1]["content"]
-    assert "whose code is hi" in body["messages"][1]["content"]
+    assert "the language of the document, Hindi (हिन्दी)." in body["messages"][1]["content"]
     assert (body["temperature"], body["max_tokens"]) == (0.1, 99)
     assert body["response_format"]["json_schema"]["schema"]["required"] == ["query"]
 
