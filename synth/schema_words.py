@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_LENGTHS = re.compile(r"\{(\d+),(\d+)\}\$$")
+_LENGTHS = re.compile(r"\{(\d+),(\d*)\}")
 _MOST_SHOWN = 200
 
 
@@ -57,9 +57,15 @@ def _alone(kind: str, schema: Mapping[str, Any]) -> str:
 
 
 def lengths_of(schema: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The fewest and the most characters of a string, as its pattern bounds them; None where it does not."""
-    found = _LENGTHS.search(str(schema.get("pattern", "")))
-    return (int(found[1]), int(found[2])) if found else None
+    """The fewest and the most characters of a string, as the pieces of its pattern bound them; None where they do not.
+
+    >>> lengths_of({"pattern": "^[^a]{2,128}[^a]{0,72}$"}), lengths_of({"pattern": "^[^a]{2,}$"})
+    ((2, 200), None)
+    """
+    found = _LENGTHS.findall(str(schema.get("pattern", "")))
+    if not found or not all(most for _, most in found):
+        return None
+    return sum(int(least) for least, _ in found), sum(int(most) for _, most in found)
 
 
 def _range(least: float | None, most: float | None) -> str:

@@ -190,7 +190,13 @@ def check_told(run: RunFolder, row_id: str, at: Settled, every: list[Settled], e
     assert all(turn["reply"] or not turn["as_sent"] for turn in turns)
 
 
-@pytest.mark.parametrize("name", known("recipes"))
+QUICK = ("domain", "extract", "gecko", "promptagator", "quickstart", "rlhn", "swim_ir")
+"""Recipes that are looked at every time; all of them are in `make slow`."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in known("recipes")]
+)
 def test_every_row_of_a_shipped_recipe_has_a_fate_and_can_be_explained(name: str, corpus: Path, tmp_path: Path) -> None:
     run = run_of(name, corpus, tmp_path)
     steps = load(name).steps
