@@ -28,7 +28,7 @@ def read(folder: Path, place: str, split: str = "") -> list[Any]:
     ("name", "content"),
     [
         ("a.jsonl", LINES.encode()),
-        ("a.jsonl.gz", gzip.compress(LINES.encode())),
+        ("a.jsonl.gz", gzip.compress(mtime=0, data=LINES.encode())),
         ("a.json", LINES.encode()),
         ("a.json", json.dumps(ROWS).encode()),
         ("a.json", json.dumps(ROWS, indent=2).encode("utf-8-sig")),
