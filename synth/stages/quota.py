@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from synth.cells import cell_of
 from synth.stage import Context, Stage, replayable
 from synth.types import Dropped, Example
 
@@ -76,7 +77,7 @@ class Quota(Stage):
         >>> Quota(by=("task", "make.form")).cell_of(Example(id="x", task="sts", meta={"make": {"form": "short"}}))
         'sts/short'
         """
-        return "/".join(_named(row, name) for name in self.by)
+        return cell_of(row, self.by)
 
     def wanted(self, cell: str) -> int:
         """How many rows of a cell are kept."""
@@ -104,13 +105,3 @@ class Quota(Stage):
     def counts(self, rows: Iterable[Example]) -> Counter[str]:
         """How many rows each cell has."""
         return Counter(self.cell_of(row) for row in rows)
-
-
-def _named(row: Example, name: str) -> str:
-    """The value of what makes a cell: the row's own, or the one at a path into its `meta`; "?" where there is none."""
-    if name in ("task", "language"):
-        return str(getattr(row, name)) or "?"
-    value: Any = row.meta
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return "?" if value is None else str(value)
