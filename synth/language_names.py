@@ -8,7 +8,9 @@ A model that is told a language only by its code or in English more often writes
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator
 
 if TYPE_CHECKING:
     from langcodes import Language
@@ -72,6 +74,12 @@ def is_language(code: str) -> bool:
     return bool(code) and bool(tag_is_valid(code)) and "[" not in str(_language(code).display_name())
 
 
+def checked_language(code: str) -> str:
+    """The code of a language, or "" for one that is not known. Raises ValueError for what is none."""
+    check_languages([code] if code else [])
+    return code
+
+
 def check_languages(codes: Iterable[str]) -> None:
     """Raise ValueError for a code that is no language's."""
     for code in codes:
@@ -91,3 +99,7 @@ def _language(code: str) -> "Language":
     from langcodes import Language
 
     return Language.get(code)
+
+
+LanguageCode = Annotated[str, AfterValidator(checked_language)]
+"""An option that is the code of a language, checked when the recipe is read; "" where none is named."""

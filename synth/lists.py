@@ -5,7 +5,9 @@ personas.jsonl  {"persona": "a nurse on night shifts who keeps bees"}
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator
 
 from synth.documents.record import Place, clean
 from synth.documents.table_set import TableSet, table_set
@@ -76,6 +78,10 @@ def check_name(name: str) -> str:
     if name in OWN:
         raise ValueError(f"{name!r} is what every row has by itself; call it something else")
     return name
+
+
+GivenName = Annotated[str, AfterValidator(check_name)]
+"""An option that is the name under which prompts read something, checked when the recipe is read."""
 
 
 def unreadable(place: Place, fault: str, ctx: Context) -> Dropped:

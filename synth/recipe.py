@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from synth.backend import Backend
 from synth.budget import Caps
 from synth.errors import RecipeError, did_you_mean
-from synth.language_names import check_shares
+from synth.language_names import LanguageCode, check_shares
 from synth.mistakes import explain
 from synth.mixture import Mixture
 from synth.registry import find_backend, find_recipe, find_stage, is_source
@@ -46,7 +46,7 @@ class Where(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: tuple[str, ...] = ()
-    language: tuple[str, ...] = ()
+    language: tuple[LanguageCode, ...] = ()
     tag: tuple[str, ...] = ()
     without_tag: tuple[str, ...] = ()
     cross_lingual: bool | None = None

@@ -196,3 +196,17 @@ def test_a_test_set_without_documents_has_no_examples(synth: Synth, files: dict[
     (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
     files["recipe.yaml"].write_text(RECIPE.replace("prompt: mine", "prompt: mine, examples: ./asked:train"))
     assert_refused(synth, tmp_path, "asked")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["from_corpus.language=klingon", "generate.where={language: [en, xx]}", "from_corpus.language=zz"],
+)
+def test_a_language_that_there_is_not_is_found_wherever_it_stands(
+    synth: Synth, files: dict[str, Path], setting: str
+) -> None:
+    del files
+    said = synth("run", "recipe.yaml", "--set", setting)
+    assert said.code == 2
+    assert "is no language; codes are those of BCP 47" in said.err
+    assert said.err.count("\n") == 1

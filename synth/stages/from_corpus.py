@@ -27,6 +27,7 @@ from synth.documents.exclusion import Excluded, excluded, exclusion_hash
 from synth.documents.reading import Reading, content_hash, read
 from synth.documents.record import Columns, Place, Record, Unreadable
 from synth.errors import CorpusError
+from synth.language_names import LanguageCode
 from synth.languages import identify
 from synth.stage import Context, Stage
 from synth.types import Document, Dropped, Example, digest_of, row_id
@@ -51,7 +52,7 @@ class FromCorpus(Stage):
     language_column: str = Field(
         default="", description="a table's column of language codes, in place of identification"
     )
-    language: str = Field(
+    language: LanguageCode = Field(
         default="", description="the code of the language that all documents are in, where it is known"
     )
     chunk: bool = Field(default=True, description="cut long documents between sentences, and files at their headings")

@@ -26,7 +26,7 @@ from synth.documents.table_set import Table, TableSet, table_set
 from synth.documents.tables import PEEKED, MissingColumn, Row, in_words, peeked
 from synth.earlier_rows import adopted, is_own, names_given, own_files
 from synth.errors import CorpusError, did_you_mean
-from synth.language_names import check_languages
+from synth.language_names import LanguageCode
 from synth.layouts import Part, Reader, layout_of, number_in
 from synth.lists import check_name, unreadable
 from synth.rows import KEPT, from_table
@@ -59,7 +59,7 @@ class FromDataset(Stage):
     )
     split: str = Field(default="", description="the split to read, of a folder or of the Hub; train unless given")
     task: str = Field(default="retrieval", description="the task of the rows")
-    language: str = Field(default="", description="the language of queries and documents, where it is known")
+    language: LanguageCode = Field(default="", description="the language of queries and documents, where it is known")
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -79,12 +79,6 @@ class FromDataset(Stage):
     def _are_names(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
             check_name(name)
-        return value
-
-    @field_validator("language")
-    @classmethod
-    def _is_a_language(cls, value: str) -> str:
-        check_languages([value] if value else [])
         return value
 
     def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:

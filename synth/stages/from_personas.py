@@ -10,11 +10,11 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from synth.errors import CorpusError
-from synth.language_names import check_languages
-from synth.lists import Line, check_list, check_name, lines, listed, unreadable
+from synth.language_names import LanguageCode
+from synth.lists import GivenName, Line, check_list, lines, listed, unreadable
 from synth.resemblance import folded
 from synth.stage import Context, Stage
 from synth.types import Dropped, Example, row_id
@@ -38,19 +38,8 @@ class FromPersonas(Stage):
     column: str = Field(default="", description="the table's column of personas; found by its name unless given")
     most: int = Field(default=10_000, ge=1, description="personas to draw where there are more")
     task: str = Field(default="retrieval", description="the task of the rows")
-    makes: str = Field(default="persona", description="the name under which prompts read it")
-    language: str = Field(default="", description="the language of the rows, where it is known")
-
-    @field_validator("makes")
-    @classmethod
-    def _is_a_name(cls, value: str) -> str:
-        return check_name(value)
-
-    @field_validator("language")
-    @classmethod
-    def _is_a_language(cls, value: str) -> str:
-        check_languages([value] if value else [])
-        return value
+    makes: GivenName = Field(default="persona", description="the name under which prompts read it")
+    language: LanguageCode = Field(default="", description="the language of the rows, where it is known")
 
     def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
         """Give the rows of the personas that are drawn. Raises CorpusError where there is none to be read."""

@@ -11,13 +11,13 @@ qrels/train.tsv   q1  nile    2      ->   query      when does the Nile flood?  
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from synth import beir
 from synth.documents.exclusion import beir_folder, file_hash
 from synth.documents.record import clean
 from synth.errors import CorpusError
-from synth.language_names import check_languages
+from synth.language_names import LanguageCode
 from synth.stage import Context, Stage
 from synth.types import Document, Dropped, Example, digest_of, row_id
 
@@ -38,13 +38,7 @@ class FromQrels(Stage):
     least: int = Field(default=1, ge=1, description="the lowest grade of a positive")
     most: int | None = Field(default=None, ge=1, description="questions to draw where there are more; all if unset")
     task: str = Field(default="retrieval", description="the task of the rows")
-    language: str = Field(default="", description="the language of questions and documents, where it is known")
-
-    @field_validator("language")
-    @classmethod
-    def _is_a_language(cls, value: str) -> str:
-        check_languages([value] if value else [])
-        return value
+    language: LanguageCode = Field(default="", description="the language of questions and documents, where it is known")
 
     def run(self, rows: Iterable[Example], ctx: Context) -> Iterator[Example | Dropped]:
         """Give the rows of the questions that are drawn. Raises CorpusError for what is not there or unreadable."""

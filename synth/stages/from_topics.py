@@ -16,8 +16,8 @@ from pydantic import Field, field_validator, model_validator
 from synth.apportion import apportioned
 from synth.documents.table_set import TableSet
 from synth.errors import CorpusError
-from synth.language_names import check_languages
-from synth.lists import check_list, check_name, lines, listed, on_one_line, unreadable
+from synth.language_names import LanguageCode
+from synth.lists import GivenName, check_list, lines, listed, on_one_line, unreadable
 from synth.resemblance import folded
 from synth.stage import Context, Stage
 from synth.types import Dropped, Example, row_id
@@ -45,8 +45,8 @@ class FromTopics(Stage):
     most_depth: int = Field(default=0, ge=0, description="deeper paths are cut to so many parts; 0: none is")
     rows: int = Field(default=0, ge=0, description="rows in all, shared out by the weights; 0: one for each topic")
     task: str = Field(default="retrieval", description="the task of the rows; `topic` where the topic is the task")
-    makes: str = Field(default="topic", description="the name under which prompts read it")
-    language: str = Field(default="", description="the language of the rows, where it is known")
+    makes: GivenName = Field(default="topic", description="the name under which prompts read it")
+    language: LanguageCode = Field(default="", description="the language of the rows, where it is known")
 
     @field_validator("topics")
     @classmethod
@@ -54,17 +54,6 @@ class FromTopics(Stage):
         for topic, weight in _weighted(value):
             if not on_one_line(topic) or not 0 < weight < float("inf"):
                 raise ValueError(f"a topic is a text with a weight above 0, not {topic!r}: {weight:g}")
-        return value
-
-    @field_validator("makes")
-    @classmethod
-    def _is_a_name(cls, value: str) -> str:
-        return check_name(value)
-
-    @field_validator("language")
-    @classmethod
-    def _is_a_language(cls, value: str) -> str:
-        check_languages([value] if value else [])
         return value
 
     @model_validator(mode="after")

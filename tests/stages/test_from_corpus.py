@@ -147,7 +147,7 @@ def test_the_language_is_told_for_each_document(docs):
 def test_the_language_can_be_given_or_stand_in_a_column(docs):
     docs.lines("a.jsonl", {"id": 1, "text": NILE, "lang": "sco"}, {"id": 2, "text": NILE})
     assert [document.language for document in docs.kept(language_column="lang")] == ["sco", "en"]
-    assert [document.language for document in docs.kept(language="xx")] == ["xx", "xx"]
+    assert [document.language for document in docs.kept(language="la")] == ["la", "la"]
 
 
 def test_what_cannot_be_read_is_dropped_with_its_place_and_told_once(docs):
