@@ -174,6 +174,41 @@ def near_duplicates(texts: Sequence[str], threshold: float, num_perm: int = 128)
     return found
 
 
+class Growing:
+    """Texts that come in turns: each is compared with all that stayed before, and stays itself if it resembles none.
+
+    >>> growing = Growing(0.6)
+    >>> growing.twins(["the nile floods in july", "a barge"]), growing.twins(["The Nile floods in June"])
+    (['', ''], ['the nile floods in july'])
+    """
+
+    def __init__(self, threshold: float, num_perm: int = 128) -> None:
+        self._texts: list[str] = []
+        self._signs = np.zeros((0, num_perm), np.uint8)
+        self._threshold, self._num_perm = threshold, num_perm
+        self._buckets: dict[tuple[int, int], list[int]] = {}
+
+    def twins(self, texts: Sequence[str]) -> list[str]:
+        """For each text the earlier one that it resembles, "" for one that is new and stays; see `near_duplicates`."""
+        first = len(self._texts)
+        signs = signatures(texts, self._num_perm)
+        self._texts += texts
+        self._signs = np.concatenate([self._signs, signs.astype(np.uint8)])
+        judge = _Judge(self._texts, self._signs, self._threshold)
+        count, height = bands(self._threshold, self._num_perm)
+        keys = [keys_of(signs[:, band * height : (band + 1) * height]).tolist() for band in range(count)]
+        found = []
+        for place in range(len(texts)):
+            buckets = [(band, keys[band][place]) for band in range(count)]
+            near = sorted({number for bucket in buckets for number in self._buckets.get(bucket, ())})
+            earlier, _ = judge.alike(first + place, near)
+            found.append(self._texts[earlier] if earlier >= 0 else "")
+            if earlier < 0:
+                for bucket in buckets:
+                    self._buckets.setdefault(bucket, []).append(first + place)
+        return found
+
+
 def _crowded(signs: NDArray[np.uint32], count: int, height: int) -> Iterator[tuple[int, list[int]]]:
     """Every text that shares a bucket with another, in order, with the numbers of those buckets."""
     buckets = np.full((len(signs), count), -1, np.int64)
@@ -197,8 +232,8 @@ def keys_of(signs: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint64]:
 class _Judge:
     """Compares one text with its candidates: first what the signatures promise, then the shingles themselves."""
 
-    def __init__(self, texts: Sequence[str], signs: NDArray[np.uint32], threshold: float) -> None:
-        self._texts, self._bytes = texts, signs.astype(np.uint8)
+    def __init__(self, texts: Sequence[str], signs: NDArray[np.unsignedinteger[Any]], threshold: float) -> None:
+        self._texts, self._bytes = texts, signs.astype(np.uint8, copy=False)
         self._threshold = threshold
         self._hopeless = threshold - 2.0 / np.sqrt(signs.shape[1])
 

@@ -121,10 +121,12 @@ class _Storm:
     """One run of the stage: all rows, and all ideas there are."""
 
     def __init__(self, stage: Brainstorm, prompt: Prompt, ctx: Context) -> None:
+        from synth.resemblance import Growing
+
         self.rows: list[_Row] = []
         self._stage, self._prompt, self._ctx = stage, prompt, ctx
         self._axes = Axes(prompt.header)
-        self._texts: list[str] = []
+        self._all = Growing(stage.most_alike)
 
     def round(self, number: int, waiting: Sequence[_Row]) -> Iterator[Example | Dropped]:
         """Ask once more for each row that waits; its ideas with their fates, in the order of the questions."""
@@ -175,7 +177,7 @@ class _Storm:
                 yield self._failed(each, call, reply, reply.answer)
                 continue
             ideas = self._ideas(reply.answer)
-            for place, (idea, twin) in enumerate(zip(ideas, self._twins(ideas), strict=True)):
+            for place, (idea, twin) in enumerate(zip(ideas, self._all.twins(ideas), strict=True)):
                 told += 1
                 new += not twin
                 outcome = self._outcome(each, call * MOST_OF_ONE + place, idea, twin, reply)
@@ -190,16 +192,6 @@ class _Storm:
     def _ideas(self, answer: Answer) -> list[str]:
         (values,) = answer.fields.values()
         return [str(value).strip() for value in values if str(value).strip()]
-
-    def _twins(self, ideas: Sequence[str]) -> list[str]:
-        """For each idea the earlier one that says the same, "" for one that is new; new ones are noted."""
-        from synth.resemblance import near_duplicates
-
-        known = len(self._texts)
-        texts = [*self._texts, *ideas]
-        of = near_duplicates(texts, self._stage.most_alike).of[known:].tolist()
-        self._texts += [idea for idea, earlier in zip(ideas, of, strict=True) if earlier < 0]
-        return [texts[earlier] if earlier >= 0 else "" for earlier in of]
 
     def _outcome(self, each: _Row, number: int, idea: str, twin: str, reply: Reply) -> Example | Dropped:
         child = self._child(each.row, number, idea, reply)
