@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from synth.build import Build, build
+from synth.errors import SynthError
 from synth.progress import Show
 from synth.recipe import Recipe, load
 from synth.runs import RunFolder
@@ -105,7 +106,7 @@ def main() -> None:
         try:
             with redirect_stdout(said), redirect_stderr(said):
                 play(given.name, folder, log)
-        except Exception as error:  # noqa: BLE001  # a play whose replies are not written yet leaves no rows
+        except SynthError as error:  # a play whose replies are not written yet leaves no rows
             print(f"it ended: {error}", file=sys.stderr)
         if given.fates:
             _print_fates(RunFolder(folder / "run"))
