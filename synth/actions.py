@@ -45,7 +45,8 @@ def train_dataset(dataset: Path, output: Path, options: TrainOptions, seed: int)
     rows = [row for part in read_dataset(folder)["train"] for row in part]
     if output.is_dir() and any(output.iterdir()) and not (output / "modules.json").is_file():
         raise OutputError(f"{output}: it holds files that are no model's; name a new or empty folder with --output")
-    result = train(rows, options, output, seed, _documents(rows))
+    with writing(output):
+        result = train(rows, options, output, seed, _documents(rows))
     return {
         "model": str(result.model),
         "untrained": result.before.untrained,

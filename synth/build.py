@@ -37,7 +37,7 @@ from synth.resemblance import folded
 from synth.scores import Evaluation, notes, table
 from synth.splits import to_learn, validation_ids
 from synth.stage import Context, Rows
-from synth.store import locked, read_json, write_json, write_whole
+from synth.store import locked, read_json, write_json, write_whole, writing
 from synth.terminal import shown
 from synth.training import Before
 from synth.types import Example, digest_of
@@ -342,7 +342,8 @@ def _train(done: Build, rows: Rows) -> dict[str, Any]:
     learned = _learned(done, rows)
     model, documents = done.folder / "model", done.pipeline.corpus().documents
     options = head.train.beside(done.recipe.folder, done.recipe.name)
-    result = train(learned, options, model, head.seed, documents)
+    with writing(model):
+        result = train(learned, options, model, head.seed, documents)
     before = [Path(place).name if Path(place).parent == done.folder else place for place in result.before]
     return {"before": before, "rows": result.rows, "steps": result.steps, "seconds": result.seconds}
 

@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,25 @@ def test_a_full_disk_stops_cleanly_and_the_next_run_finishes(recipe: Path, tmp_p
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "run" / "dataset").is_dir()
     assert not list(tmp_path.glob("run/**/.*.part"))
+
+
+@pytest.mark.parametrize("last", ["  - {use: fit, makes: student}\n", "train: {base: static}\n"])
+def test_a_disk_that_has_no_room_for_a_model_is_one_line_and_the_next_run_finishes(
+    recipe: Path, tmp_path: Path, last: str
+) -> None:
+    head = "corpus: ./corpus\nsteps:\n  - use: from_corpus\n  - {use: extract, per_document: 3}\n"
+    recipe.write_text(head + last)
+
+    def run(limit: int) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "synth", "run", str(recipe), "--output", "run"]
+        bound = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
+        return subprocess.run(command, cwd=tmp_path, preexec_fn=bound, capture_output=True, text=True, check=False)
+
+    full = run(90_000)
+    assert full.returncode == 2, full.stderr
+    assert "no space left on the device" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert run(1 << 30).returncode == 0
 
 
 def test_a_wrong_command_line_is_exit_code_2(synth: Synth, recipe: Path) -> None:

@@ -66,7 +66,7 @@ def train_further(
         model.prompts["query"] = instruction
     pairs = drawn(pairs_of(kept, model.prompts), options.schedule().most_rows, seed)
     steps, loss = _fit(model, pairs, options, seed)
-    model.save_pretrained(str(output), create_model_card=False)
+    _save(model, output)
     return Learned(len(pairs), steps, loss)
 
 
@@ -123,11 +123,21 @@ def _begin(
     texts = {document.full_text for document in corpus} or {row.positive.full_text for row in rows}
     random, model = static_models(sorted(texts), options, seed)
     untrained, start = (output.with_name(f"{output.name}-{what}") for what in ("untrained", "start"))
-    random.save_pretrained(str(untrained), create_model_card=False)
+    _save(random, untrained)
     if options.start == "random":
         return model, Before(str(untrained))
-    model.save_pretrained(str(start), create_model_card=False)
+    _save(model, start)
     return model, Before(str(untrained), str(start))
+
+
+def _save(model: "SentenceTransformer", folder: Path) -> None:
+    """Write a model. Raises OSError for what the disk refuses, which safetensors tells by an error of its own."""
+    from safetensors import SafetensorError
+
+    try:
+        model.save_pretrained(str(folder), create_model_card=False)
+    except SafetensorError as error:
+        raise OSError(f"{folder}: {error}") from error
 
 
 def _pretrained(options: TrainOptions) -> "SentenceTransformer":
