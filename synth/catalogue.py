@@ -73,7 +73,8 @@ def about(path: Path) -> str:
     """The first sentence that a part's file says of itself: docstring, `about:` or opening comment."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        return sentence(ast.get_docstring(ast.parse(text)) or "")
+        opening, _, _ = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")
+        return sentence(opening)
     if path.suffix == ".jinja":
         found = _ABOUT.search(text)
         return sentence(str(read_yaml(found[0], str(path))["about"])) if found else ""

@@ -47,6 +47,12 @@ def test_as_json_each_fact_stands_apart(synth: Synth) -> None:
     assert all(entry["about"].endswith((".", "?")) for entry in told["prompts"].values())
 
 
+def test_a_part_is_listed_with_one_sentence(synth: Synth) -> None:
+    told = json.loads(synth("list", "--json").out)
+    long = [name for parts in told.values() for name, entry in parts.items() if len(entry["about"]) > 240]
+    assert not long
+
+
 def test_listing_all_takes_little_time() -> None:
     assert _cpu_s() < 1.5 or _cpu_s() < 1.5  # the first one may have to compile
 
